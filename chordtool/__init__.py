@@ -1,0 +1,1 @@
+"""chordtool: automatic chord recognition from audio."""

@@ -1,0 +1,233 @@
+"""Decoding: frame logits become chord segments.
+
+Three ways, chosen by :class:`Decoding`: Viterbi with a prior for staying on a chord, plain
+argmax, and the overlapping windows with Gaussian smoothing and voting of arXiv 2602.19778.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chordtool.segments import Alternative, Segment
+from chordtool.types import Logits
+
+METHODS: Final = ("viterbi", "argmax")
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How frame logits become segments."""
+
+    method: str = "viterbi"
+    """``"viterbi"`` or ``"argmax"``."""
+    change_penalty: float = 4.0
+    """Viterbi's one parameter, in nats: the log-odds, prior to any audio, of staying on a chord
+    from one frame to the next against moving to any one given other chord."""
+    temperature: float = 1.0
+    """Logits are divided by it before they are read as probabilities."""
+    smoothing_frames: int = 1
+    """Odd width of the Gaussian (sigma = width / 6, edges repeated) that smooths logits over
+    time before decoding; 1 is none, the paper's is 9."""
+    min_seconds: float = 0.0
+    """No segment comes out shorter than this: short ones join the neighbour that explains
+    their frames better. A recording that is itself shorter is one segment."""
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"decoding method is {self.method!r}")
+        for name, low, high in (
+            ("change_penalty", 0.0, 1e4),
+            ("temperature", 1e-3, 1e3),
+            ("min_seconds", 0.0, 60.0),
+        ):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"decoding {name} is not a number")
+            if not (math.isfinite(value) and low <= value <= high):
+                raise ValueError(f"decoding {name} is {value!r}")
+        width = self.smoothing_frames
+        if not isinstance(width, int) or isinstance(width, bool):
+            raise TypeError("decoding smoothing_frames is not a whole number")
+        if not (1 <= width <= 999 and width % 2 == 1):
+            raise ValueError(f"decoding smoothing_frames is {width!r}")
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Decoding:
+        """Read a description.
+
+        Raises:
+            TypeError, ValueError: it is not one.
+        """
+        if not isinstance(document, dict):
+            raise TypeError("decoding is not an object")
+        unknown = set(document) - {f.name for f in fields(cls)}
+        if unknown:
+            raise ValueError(f"decoding has unknown fields {sorted(unknown)[:3]}")
+        return cls(**document)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready description."""
+        return asdict(self)
+
+
+def decode(
+    logits: Logits,
+    edges: NDArray[np.float64],
+    labels: tuple[str, ...],
+    decoding: Decoding = Decoding(),  # noqa: B008 - frozen
+    *,
+    top: int = 3,
+) -> tuple[Segment, ...]:
+    """Turn frame logits into segments that tile the recording.
+
+    Args:
+        logits: float32 [frames, classes].
+        edges: float64 [frames + 1], times between frames in seconds, from 0 to the end
+            (:meth:`chordtool.frontend.FrontEnd.frame_edges`).
+        labels: Harte label of each class.
+        decoding: how.
+        top: how many alternatives each segment carries, at most.
+
+    Returns:
+        Segments from 0 to ``edges[-1]``; none if there are no frames or no time.
+    """
+    if len(logits) == 0 or edges[-1] <= 0:
+        return ()
+    scores = log_probabilities(smooth(logits, decoding.smoothing_frames) / decoding.temperature)
+    if decoding.method == "viterbi":
+        path = viterbi(scores, decoding.change_penalty)
+    else:
+        path = scores.argmax(axis=1)
+    runs = _runs(path, edges)
+    runs = _merge_short(runs, scores, edges, decoding.min_seconds)
+    return tuple(_segment(run, scores, edges, labels, top) for run in runs)
+
+
+def log_probabilities(logits: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Log-softmax over the last axis, float32."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    norm = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return (shifted - norm).astype(np.float32)
+
+
+def smooth(logits: Logits, width: int) -> Logits:
+    """Gaussian smoothing over time, sigma = width / 6, edges repeated; width 1 changes nothing."""
+    if width == 1:
+        return logits
+    half = width // 2
+    kernel = np.exp(-0.5 * (np.arange(-half, half + 1) / (width / 6)) ** 2)
+    kernel /= kernel.sum()
+    padded = np.pad(logits, ((half, half), (0, 0)), mode="edge")
+    smoothed = np.zeros_like(logits)
+    for offset, weight in enumerate(kernel):
+        smoothed += np.float32(weight) * padded[offset : offset + len(logits)]
+    return smoothed
+
+
+def viterbi(scores: NDArray[np.float32], change_penalty: float) -> NDArray[np.intp]:
+    """The likeliest path when any change of class costs the same.
+
+    With one penalty for every change, the best predecessor of a class is either itself or the
+    best class overall, so a step costs O(classes) instead of O(classes squared).
+
+    Args:
+        scores: float32 [frames, classes], log-probabilities, frames >= 1.
+        change_penalty: nats, >= 0.
+
+    Returns:
+        intp [frames], class of each frame.
+    """
+    n_frames, n_classes = scores.shape
+    came_from_best = np.empty((n_frames, n_classes), bool)
+    best = np.empty(n_frames, np.intp)
+    total = scores[0].astype(np.float64)
+    for t in range(1, n_frames):
+        best[t] = total.argmax()
+        moved = total[best[t]] - change_penalty
+        came_from_best[t] = moved > total
+        np.maximum(total, moved, out=total)
+        total += scores[t]
+        total -= total.max()
+    path = np.empty(n_frames, np.intp)
+    path[-1] = total.argmax()
+    for t in range(n_frames - 1, 0, -1):
+        here = path[t]
+        path[t - 1] = best[t] if came_from_best[t, here] else here
+    return path
+
+
+@dataclass(slots=True)
+class _Run:
+    first: int
+    stop: int
+    index: int
+
+
+def _runs(path: NDArray[np.intp], edges: NDArray[np.float64]) -> list[_Run]:
+    """Stretches of one class, those of no length in time left out."""
+    starts = np.flatnonzero(np.diff(path, prepend=-1))
+    stops = np.append(starts[1:], len(path))
+    runs: list[_Run] = []
+    for first, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+        if edges[stop] > edges[first]:
+            runs.append(_Run(first, stop, int(path[first])))
+    return _join(runs)
+
+
+def _join(runs: list[_Run]) -> list[_Run]:
+    joined: list[_Run] = []
+    for run in runs:
+        if joined and joined[-1].index == run.index:
+            joined[-1].stop = run.stop
+        else:
+            joined.append(run)
+    return joined
+
+
+def _merge_short(
+    runs: list[_Run],
+    scores: NDArray[np.float32],
+    edges: NDArray[np.float64],
+    min_seconds: float,
+) -> list[_Run]:
+    """Give the shortest run to the neighbour that explains it better until none is too short."""
+
+    def seconds(run: _Run) -> float:
+        return float(edges[run.stop] - edges[run.first])
+
+    while len(runs) > 1:
+        k = min(range(len(runs)), key=lambda i: seconds(runs[i]))
+        short = runs[k]
+        if seconds(short) >= min_seconds:
+            break
+        neighbours = [runs[i] for i in (k - 1, k + 1) if 0 <= i < len(runs)]
+        frames = scores[short.first : short.stop]
+        heir = max(neighbours, key=lambda run: float(frames[:, run.index].sum()))
+        heir.first = min(heir.first, short.first)
+        heir.stop = max(heir.stop, short.stop)
+        del runs[k]
+        runs = _join(runs)
+    return runs
+
+
+def _segment(
+    run: _Run,
+    scores: NDArray[np.float32],
+    edges: NDArray[np.float64],
+    labels: tuple[str, ...],
+    top: int,
+) -> Segment:
+    mean = np.exp(scores[run.first : run.stop]).mean(axis=0)
+    ranked = [int(i) for i in np.argsort(-mean, kind="stable") if i != run.index][:top]
+    return Segment(
+        start=float(edges[run.first]),
+        end=float(edges[run.stop]),
+        label=labels[run.index],
+        confidence=min(1.0, float(mean[run.index])),
+        alternatives=tuple(Alternative(labels[i], float(mean[i])) for i in ranked),
+    )

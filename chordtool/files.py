@@ -1,0 +1,45 @@
+"""Writing files so that nobody ever sees half of one."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+
+@contextmanager
+def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a file beside ``path`` for writing and rename it to ``path`` when all went well.
+
+    Args:
+        path: the final name; its folder must exist. An existing file is replaced.
+        mode: ``"wb"`` or ``"w"`` (UTF-8, newlines as given).
+
+    Raises:
+        OSError: the folder is missing or read-only, or the disk is full. Nothing is left behind.
+    """
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "", "errors": "surrogateescape"}
+    # The prefix stays short and independent of the final name, which may be at the file
+    # system's limit already.
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".chordtool-", suffix=".part")
+    part = Path(name)
+    try:
+        with os.fdopen(handle, mode, **text) as file:  # type: ignore[call-overload]
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes private files; a result is as readable as any other new file.
+        part.chmod(0o666 & ~_umask())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

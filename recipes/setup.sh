@@ -1,0 +1,12 @@
+#!/bin/sh
+# Installs the synthesizer and the sound fonts that the labelled audio is rendered with (Debian).
+# Fonts are listed with their licences in recipes/README.md. musescore-general-soundfont is left
+# out on purpose: it renders the development test.
+set -eu
+apt-get update -qq
+apt-get install -y --no-install-recommends \
+    fluidsynth \
+    fluid-soundfont-gm \
+    timgm6mb-soundfont \
+    opl3-soundfont \
+    csound-soundfont

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -167,22 +168,102 @@ def weights(name: str) -> tuple[Path, ...]:
         ModelUnavailableError: a file is not here, or its content is not the published one.
         UsageError: the catalogue has no such model.
     """
-    wanted = entry(name)
-    found = []
-    for file in wanted.files:
-        path = locate(file)
-        if path is None:
-            raise ModelUnavailableError(
-                f"The weights of the model {name!r} are not on this machine.",
-                hint=f"Run: chordtool models download {name}",
-            )
-        if not is_genuine(path, file):
-            raise ModelUnavailableError(
-                f"{path} is not the file that was published: its checksum differs.",
-                hint=f"Remove it, then run: chordtool models download {name}",
-            )
-        found.append(path)
-    return tuple(found)
+    return tuple(_present(name, status(file)) for file in entry(name).files)
+
+
+def _present(name: str, found: FileStatus) -> Path:
+    if found.path is None:
+        raise ModelUnavailableError(
+            f"The weights of the model {name!r} are not on this machine.",
+            hint=f"Run: chordtool models download {name}",
+        )
+    if found.state != "ready":
+        raise ModelUnavailableError(
+            f"{found.path} is not the file that was published: its checksum differs.",
+            hint=f"Run: chordtool models download {name}",
+        )
+    return found.path
+
+
+@dataclass(frozen=True)
+class FileStatus:
+    """What was found of one file."""
+
+    file: WeightFile
+    path: Path | None
+    """Where it is; ``None`` if it is missing."""
+    state: str
+    """``"ready"``, ``"missing"``, or ``"damaged"``: there, but not what was published."""
+
+
+def status(file: WeightFile, searched: Iterable[Path] | None = None) -> FileStatus:
+    """Look for a file and check its content; a genuine one wins over a damaged one.
+
+    Args:
+        file: which.
+        searched: models folders; :func:`folders` by default.
+
+    Raises:
+        ModelUnavailableError: it is there and cannot be read.
+    """
+    damaged = None
+    for folder in folders() if searched is None else searched:
+        path = folder / file.name
+        if not path.is_file():
+            continue
+        if is_genuine(path, file):
+            return FileStatus(file, path, "ready")
+        damaged = damaged or path
+    return FileStatus(file, damaged, "damaged" if damaged else "missing")
+
+
+def is_here(name: str) -> bool:
+    """Whether all files of a model seem to be here, going by their sizes; nothing is read."""
+    return all(
+        any(_has_size(folder / file.name, file.size) for folder in folders())
+        for file in entry(name).files
+    )
+
+
+def _has_size(path: Path, size: int | None) -> bool:
+    try:
+        return path.is_file() and size in (None, path.stat().st_size)
+    except OSError:
+        return False
+
+
+def remove(name: str) -> tuple[Path, ...]:
+    """Delete a model's files, finished or not, from the user's cache, and only from there.
+
+    Returns:
+        What was deleted; empty if nothing was there.
+
+    Raises:
+        ModelUnavailableError: a file cannot be deleted.
+        UsageError: the catalogue has no such model.
+    """
+    gone = []
+    for file in entry(name).files:
+        target = cache_folder() / file.name
+        for path in (target, part_path(target, file)):
+            if path.is_file():
+                try:
+                    path.unlink()
+                except OSError as error:
+                    raise ModelUnavailableError(
+                        f"{path} cannot be deleted: {error.strerror}.",
+                        hint="Check its permissions, and that no program is using it.",
+                    ) from None
+                gone.append(path)
+    return tuple(gone)
+
+
+def part_path(target: Path, file: WeightFile) -> Path:
+    """Where the beginning of a file waits for the rest of its download.
+
+    The checksum is in the name, so that a part is never completed with another file's rest.
+    """
+    return target.with_name(f"{target.name}.{file.sha256[:12]}.part")
 
 
 def cache_folder() -> Path:
@@ -196,15 +277,6 @@ def folders() -> tuple[Path, ...]:
     """The folders that are searched for weights, first one first."""
     chosen = os.environ.get(MODELS_ENV)
     return (Path(chosen).expanduser(), cache_folder()) if chosen else (cache_folder(),)
-
-
-def locate(file: WeightFile) -> Path | None:
-    """Where a file is on this machine, its content not looked at; ``None`` if it is not."""
-    for folder in folders():
-        path = folder / file.name
-        if path.is_file():
-            return path
-    return None
 
 
 def is_genuine(path: Path, file: WeightFile) -> bool:

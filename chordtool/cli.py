@@ -1,5 +1,162 @@
 """The ``chordtool`` program: its commands, and the one place where errors are shown.
 
 A command's module is imported when it is called, not before: ``transcribe`` must start in a
-fraction of a second, whatever the other commands need.
+fraction of a second, whatever the other commands need. So the program is put together anew for
+each call, with the called command in full and the others as names with a line of help.
 """
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Annotated, Any, Final
+
+import typer
+
+from chordtool.errors import ChordtoolError, ExitCode
+
+DEBUG_ENV: Final = "CHORDTOOL_DEBUG"
+"""Set it to anything to see the traceback of an unexpected error."""
+_ClickException: Final[type[Exception]] = typer.BadParameter.__mro__[2]  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Command:
+    """Where a command lives: ``module`` holds ``name`` with underscores, a function or an app."""
+
+    module: str
+    help: str
+    panel: str
+
+    def load(self, name: str) -> Callable[..., Any] | typer.Typer:
+        """Import the command."""
+        found: Callable[..., Any] | typer.Typer = getattr(
+            import_module(self.module), name.replace("-", "_")
+        )
+        return found
+
+
+_SONGS, _TRAINING, _PROGRAM = "Songs", "Corpora and training", "The program"
+
+COMMANDS: Final[dict[str, Command]] = {
+    "transcribe": Command(
+        "chordtool.commands.transcribe", "Write down the chords of recordings.", _SONGS
+    ),
+}
+"""Every command in the order of the help."""
+
+
+def build(*names: str) -> typer.Typer:
+    """The program with the named commands in full and the others as names.
+
+    Args:
+        names: names out of :data:`COMMANDS`.
+    """
+    app = typer.Typer(
+        name="chordtool",
+        help="Automatic chord recognition: transcribe songs, label corpora, train students.",
+        no_args_is_help=True,
+        add_completion=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_program)
+    for name, command in COMMANDS.items():
+        if name not in names:
+            app.command(name, help=command.help, rich_help_panel=command.panel)(_placeholder)
+            continue
+        loaded = command.load(name)
+        if isinstance(loaded, typer.Typer):
+            app.add_typer(loaded, name=name, help=command.help, rich_help_panel=command.panel)
+        else:
+            app.command(name, rich_help_panel=command.panel)(loaded)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program and exit; the console script and ``python -m chordtool`` call this."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the program and return its exit status; errors go to standard error."""
+    try:
+        status = build(*_called(arguments))(
+            args=list(arguments), prog_name="chordtool", standalone_mode=False
+        )
+        sys.stdout.flush()
+        return status if isinstance(status, int) else ExitCode.OK
+    except ChordtoolError as error:
+        return _show(error.message, error.hint, error.exit_code)
+    except _ClickException as error:
+        context = getattr(error, "ctx", None)
+        name = context.command_path if context is not None else "chordtool"
+        message = error.format_message()  # type: ignore[attr-defined]
+        return _show(message, f"`{name} --help` shows how.", ExitCode.USAGE)
+    except (KeyboardInterrupt, typer.Abort):
+        return _show("Interrupted.", "", ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has left. Python would complain once more when it closes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.SOME_FAILED
+    except Exception as error:
+        if os.environ.get(DEBUG_ENV):
+            raise
+        return _show(*_explained(error), ExitCode.SOME_FAILED)
+
+
+def _called(arguments: Sequence[str]) -> list[str]:
+    """The commands that this call may need: the one it names, or all to complete a line."""
+    if "_CHORDTOOL_COMPLETE" in os.environ:
+        words = os.environ.get("COMP_WORDS", os.environ.get("_TYPER_COMPLETE_ARGS", "")).split()
+        return [word for word in words if word in COMMANDS][:1]
+    return [word for word in arguments if not word.startswith("-")][:1]
+
+
+def _explained(error: Exception) -> tuple[str, str]:
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        return f"{where}{error.strerror}.", ""
+    if isinstance(error, MemoryError):
+        return "There is not enough memory.", "Use fewer --jobs."
+    first = (str(error).splitlines() or [""])[0]
+    return (
+        f"Unexpected {type(error).__name__}: {first}",
+        f"This is a bug. {DEBUG_ENV}=1 shows where it happened.",
+    )
+
+
+def _show(message: str, hint: str, status: ExitCode) -> int:
+    """One sentence and a hint on standard error."""
+    colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    lines = [("error", "31", message)] + ([("hint", "36", hint)] if hint else [])
+    for word, code, text in lines:
+        head = f"\x1b[1;{code}m{word}:\x1b[0m" if colour else f"{word}:"
+        # File names may hold anything; standard error must take it.
+        line = f"{head} {text}\n".encode(sys.stderr.encoding or "utf-8", "backslashreplace")
+        try:
+            sys.stderr.buffer.write(line)
+            sys.stderr.flush()
+        except (BrokenPipeError, AttributeError):
+            pass
+    return status
+
+
+def _placeholder() -> None:
+    """Stands for a command that this call does not use."""
+
+
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"chordtool {installed('chordtool')}")
+        raise typer.Exit

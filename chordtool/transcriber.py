@@ -1,0 +1,113 @@
+"""The song's path, end to end: audio -> features -> frame logits -> chord segments."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+from chordtool import audio
+from chordtool.decoding import Decoding, decode
+from chordtool.errors import UsageError
+from chordtool.models import Model, load_model
+from chordtool.segments import Transcription
+from chordtool.types import Samples
+from chordtool.vocabulary import VOCABULARIES, reduce_logits
+
+
+class Transcriber:
+    """A model that is ready to write down the chords of recordings, one at a time.
+
+    Args:
+        model: a model, the name of a registered one, or the path of an exported ``.onnx`` file.
+        vocabulary: ``"large"`` or ``"majmin"``; the model's own by default. A model that knows
+            the large one can answer in either.
+        decoding: how frame logits become segments; as the model's card says by default.
+        top: how many alternatives a segment carries, at most.
+
+    Raises:
+        ModelUnavailableError: there is no such model, or its weights are not here.
+        ModelError: the model file is broken.
+        UsageError: the model does not know the vocabulary.
+    """
+
+    def __init__(
+        self,
+        model: Model | str | Path = "default",
+        *,
+        vocabulary: str | None = None,
+        decoding: Decoding | None = None,
+        top: int = 3,
+    ) -> None:
+        self.model = load_model(model) if isinstance(model, str | Path) else model
+        card = self.model.card
+        self.vocabulary = vocabulary or card.vocabulary
+        if self.vocabulary not in VOCABULARIES:
+            raise UsageError(
+                f"There is no vocabulary named {self.vocabulary!r}.",
+                hint="Known vocabularies: " + ", ".join(VOCABULARIES) + ".",
+            )
+        if card.vocabulary == "majmin" and self.vocabulary == "large":
+            raise UsageError(
+                f"The model {card.name!r} knows the majmin vocabulary only.",
+                hint="Leave --vocabulary out, or choose another --model.",
+            )
+        self.decoding = decoding or card.decoding
+        self.top = top
+
+    def transcribe(self, source: Path | str | BinaryIO) -> Transcription:
+        """Write down the chords of an audio file or of a stream of one.
+
+        Raises:
+            AudioError: the source cannot be read as audio.
+        """
+        stream_or_path = Path(source) if isinstance(source, str) else source
+        rate = self.model.card.front_end.sample_rate
+        prepare = getattr(self.model, "prepare", None)
+        if prepare is None:
+            recording = audio.load(stream_or_path, rate)
+        else:
+            # Decoding audio and setting up the model's session take about as long as each
+            # other, and neither holds the interpreter: the first song does both at once.
+            with ThreadPoolExecutor(1) as pool:
+                pending = pool.submit(audio.load, stream_or_path, rate)
+                prepare()
+                recording = pending.result()
+        found = self.transcribe_samples(recording.samples, recording.seconds)
+        name = str(stream_or_path) if isinstance(stream_or_path, Path) else "-"
+        return replace(found, source=name, metadata=dict(recording.tags))
+
+    def transcribe_samples(self, samples: Samples, seconds: float | None = None) -> Transcription:
+        """Write down the chords of mono samples at the model's sample rate.
+
+        Args:
+            samples: float32 [n], finite.
+            seconds: exact length of the recording, if the samples were rounded to it.
+        """
+        front_end = self.model.card.front_end
+        if seconds is None:
+            seconds = len(samples) / front_end.sample_rate
+        logits = self.model.logits(self.model.features(samples))
+        if self.vocabulary != self.model.card.vocabulary:
+            logits = reduce_logits(logits)
+        segments = decode(
+            logits,
+            front_end.frame_edges(len(logits), seconds),
+            VOCABULARIES[self.vocabulary],
+            self.decoding,
+            top=self.top,
+        )
+        return Transcription(
+            segments, seconds, model=self.model.card.name, vocabulary=self.vocabulary
+        )
+
+
+def transcribe(
+    source: Path | str | BinaryIO,
+    model: Model | str | Path = "default",
+    *,
+    vocabulary: str | None = None,
+) -> Transcription:
+    """Write down the chords of one recording; see :class:`Transcriber`."""
+    return Transcriber(model, vocabulary=vocabulary).transcribe(source)

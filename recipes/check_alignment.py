@@ -81,10 +81,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wrong += bool(np.argmax(scores) != 0)
         shifts.append(shift)
         runner_up = float(np.max(scores[1:]) / scores[0])
-        print(f"{path.stem}\tbest transposition {np.argmax(scores)}\t"
-              f"runner-up {runner_up:.2f}\tbest shift {shift * 1000:+.0f} ms")
-    print(f"{len(paths)} files, {wrong} fit better transposed, "
-          f"median shift {np.median(shifts) * 1000:+.0f} ms")
+        print(
+            f"{path.stem}\tbest transposition {np.argmax(scores)}\t"
+            f"runner-up {runner_up:.2f}\tbest shift {shift * 1000:+.0f} ms"
+        )
+    print(
+        f"{len(paths)} files, {wrong} fit better transposed, "
+        f"median shift {np.median(shifts) * 1000:+.0f} ms"
+    )
     return int(wrong > 0)
 
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pretty_midi
 from numpy.random import Generator
@@ -31,17 +30,8 @@ from recipes.arrangement import (
     transpose_spans,
 )
 from recipes.arrangement import Note as ArrangedNote
-from recipes.effects import normalise, produce
-from recipes.soundfonts import (
-    DECAYING,
-    DRUM_KITS,
-    SAMPLE_RATE,
-    SoundFont,
-    available,
-    choose_font,
-    choose_program,
-    synthesise,
-)
+from recipes.performance import Version, describe, draw_levels, perform
+from recipes.soundfonts import DECAYING, DRUM_KITS, SAMPLE_RATE, available, choose_program
 
 SOURCE = Path("../shared/music/pop909")
 OUT = Path("../data/pop909-rendered")
@@ -113,17 +103,6 @@ class Score:
     duration: float
 
 
-@dataclass(frozen=True)
-class Version:
-    """A song as it will be heard: what is played, its labels, and how it was made."""
-
-    parts: tuple[Part, ...]
-    spans: tuple[ChordSpan, ...]
-    duration: float
-    detune_cents: float
-    facts: dict[str, Any]
-
-
 def read_score(midi: Path, labels: Path) -> Score:
     """Read a song's notes, pedal and chord labels.
 
@@ -133,14 +112,12 @@ def read_score(midi: Path, labels: Path) -> Score:
     music = pretty_midi.PrettyMIDI(str(midi))
     parts = []
     for instrument in music.instruments:
-        notes = tuple(
-            ArrangedNote(n.start, n.end, n.pitch, n.velocity) for n in instrument.notes
-        )
-        pedal = tuple(
-            (c.time, c.value >= 64) for c in instrument.control_changes if c.number == 64
-        )
+        notes = tuple(ArrangedNote(n.start, n.end, n.pitch, n.velocity) for n in instrument.notes)
+        pedal = tuple((c.time, c.value >= 64) for c in instrument.control_changes if c.number == 64)
         parts.append(Part(instrument.name, 0, notes, pedal=pedal))
-    spans = tuple(ChordSpan(s.start, s.end, s.label) for s in read_lab(labels.read_bytes()).segments)
+    spans = tuple(
+        ChordSpan(s.start, s.end, s.label) for s in read_lab(labels.read_bytes()).segments
+    )
     _, tempi = music.get_tempo_changes()
     beat = 60.0 / float(tempi[0]) if len(tempi) else 0.5
     duration = max(music.get_end_time(), spans[-1].end if spans else 0.0)
@@ -185,10 +162,7 @@ def arrange(score: Score, rng: Generator, excerpt_seconds: float) -> Version:
         "tempo": round(1 / stretch, 4),
         "detune_cents": round(detune, 1),
         "excerpt_start": round(first, 3),
-        "parts": [
-            {"name": p.name, "program": p.program, "drums": p.drums, "volume": p.volume}
-            for p in played
-        ],
+        "parts": describe(played),
     }
     return Version(tuple(played), spans, duration, detune, facts)
 
@@ -208,7 +182,7 @@ def _orchestrate(parts: Sequence[Part], rng: Generator) -> list[Part]:
             notes=_humanise(transpose_notes(part.notes, octave), rng),
             # A held pedal under an organ would never let go of a chord.
             pedal=part.pedal if program in DECAYING else (),
-            **_levels(rng, 65, 115),
+            **draw_levels(rng, 65, 115),
         )
         if chosen.notes and not absent:
             played.append(chosen)
@@ -219,17 +193,9 @@ def _humanise(notes: Sequence[ArrangedNote], rng: Generator) -> tuple[ArrangedNo
     scale = rng.uniform(0.55, 1.0)
     velocities = [scale * n.velocity + rng.normal(0, 6) for n in notes]
     return tuple(
-        replace(n, velocity=int(min(127, max(20, v)))) for n, v in zip(notes, velocities, strict=True)
+        replace(n, velocity=int(min(127, max(20, v))))
+        for n, v in zip(notes, velocities, strict=True)
     )
-
-
-def _levels(rng: Generator, low: int, high: int) -> dict[str, int]:
-    return {
-        "volume": int(rng.integers(low, high)),
-        "reverb": int(rng.integers(0, 80)),
-        "chorus": int(rng.integers(0, 60)) if rng.random() < 0.4 else 0,
-        "vibrato": int(rng.integers(0, 50)) if rng.random() < 0.3 else 0,
-    }
 
 
 def _add_band(spans: Sequence[ChordSpan], beat: float, rng: Generator) -> list[Part]:
@@ -240,52 +206,20 @@ def _add_band(spans: Sequence[ChordSpan], beat: float, rng: Generator) -> list[P
         pattern = str(rng.choice(accompaniment.BASS_PATTERNS))
         notes = accompaniment.bass_line(bars, pattern, rng)
         program = choose_program({"bass": 1.0}, rng)
-        added.append(Part(f"bass {pattern}", program, notes, **_levels(rng, 75, 120)))
+        added.append(Part(f"bass {pattern}", program, notes, **draw_levels(rng, 75, 120)))
     for chance in (0.5, 0.2):
         if rng.random() < chance:
             program = choose_program(ADDED_FAMILIES, rng)
             pattern = "pad" if program in PADS else str(rng.choice(accompaniment.COMPING))
             notes = accompaniment.comping(bars, pattern, rng)
-            added.append(Part(f"chords {pattern}", program, notes, **_levels(rng, 45, 95)))
+            added.append(Part(f"chords {pattern}", program, notes, **draw_levels(rng, 45, 95)))
     if rng.random() < 0.65:
         groove = str(rng.choice(accompaniment.GROOVES))
         notes = accompaniment.drum_track(bars, groove, 4, rng)
         kit = int(rng.choice(DRUM_KITS))
-        levels = _levels(rng, 55, 120)
+        levels = draw_levels(rng, 55, 120)
         added.append(Part(f"drums {groove}", kit, notes, drums=True, **levels))
     return [part for part in added if part.notes]
-
-
-def perform(
-    version: Version, fonts: Sequence[SoundFont], rng: Generator
-) -> tuple[Any, dict[str, Any]]:
-    """Play a version, in part of the songs with two sound fonts, and produce the mix.
-
-    Returns:
-        mono float32 samples at 22,050 Hz, and what the manifest says of them.
-    """
-    font = choose_font(fonts, rng)
-    groups = [(font, list(version.parts))]
-    if len(version.parts) > 2 and rng.random() < 0.4:
-        cut = rng.random(len(version.parts)) < 0.5
-        second = choose_font(fonts, rng)
-        groups = [
-            (font, [p for p, other in zip(version.parts, cut, strict=True) if not other]),
-            (second, [p for p, other in zip(version.parts, cut, strict=True) if other]),
-        ]
-    groups = [(f, parts) for f, parts in groups if parts]
-    stems = [
-        normalise(synthesise(parts, f, version.duration, version.detune_cents), 0.0)
-        * len(parts) ** 0.5
-        for f, parts in groups
-    ]
-    audio, applied = produce(sum(stems[1:], stems[0]), rng, SAMPLE_RATE)
-    facts = {
-        "fonts": [f.name for f, _ in groups],
-        "font_licences": [f.licence for f, _ in groups],
-        "effects": applied,
-    }
-    return audio, facts
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,245 @@
+"""A corpus on disk: where things lie in its folder, and how to read them.
+
+::
+
+    corpus.json                      what the corpus is made with
+    manifest.jsonl                   one line for each recording
+    recordings/ab/ab12....safetensors   features, labels, posteriors; named by the audio's hash
+    claims/                          who is working on what, while somebody is
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chordtool.corpus.manifest import LABELLED, Manifest, Row
+from chordtool.corpus.recording import Arrays, Recording
+from chordtool.errors import CorpusError
+from chordtool.files import atomic_write
+from chordtool.frontend import FrontEnd
+
+CORPUS_SCHEMA: Final = 1
+"""Version of the folder's layout. Folders that are newer than this are refused."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a corpus is made with: ``corpus.json``."""
+
+    front_end: FrontEnd
+    """What the stored features are."""
+    teachers: tuple[dict[str, Any], ...]
+    """``name``, ``sha256`` and ``weight`` of each teacher."""
+    labels_fingerprint: str
+    """Tells labels of different teachers, weights or frames apart."""
+    average: str = "geometric"
+    """How several teachers are averaged: ``"geometric"`` or ``"arithmetic"``."""
+
+    def to_json(self) -> str:
+        """The content of ``corpus.json``."""
+        document = {
+            "schema": CORPUS_SCHEMA,
+            "vocabulary": "large",
+            "front_end": self.front_end.to_dict(),
+            "front_end_fingerprint": self.front_end.fingerprint,
+            "teachers": list(self.teachers),
+            "average": self.average,
+            "labels_fingerprint": self.labels_fingerprint,
+        }
+        return json.dumps(document, sort_keys=True, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, path: Path) -> Description:
+        """Read ``corpus.json``; ``path`` is for messages only.
+
+        Raises:
+            CorpusError: it is broken, or newer than this program.
+        """
+        try:
+            document = json.loads(text)
+            schema = document["schema"]
+            if isinstance(schema, int) and schema > CORPUS_SCHEMA:
+                raise CorpusError(
+                    f"{path} has schema {schema}, newer than this program knows.",
+                    hint="Upgrade chordtool: pipx upgrade chordtool.",
+                )
+            return cls(
+                front_end=FrontEnd.from_dict(document["front_end"]),
+                teachers=tuple(dict(t) for t in document["teachers"]),
+                labels_fingerprint=str(document["labels_fingerprint"]),
+                average=str(document.get("average", "geometric")),
+            )
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise CorpusError(
+                f"{path} is broken.", hint="Label the corpus again with the same options."
+            ) from None
+
+
+@dataclass(frozen=True)
+class CorpusRecording:
+    """One recording of a corpus; its arrays stay on disk until they are asked for."""
+
+    path: Path
+    """The safetensors file."""
+    row: Row
+    """The manifest's row; one of them, if the same audio lies at several paths."""
+
+    @property
+    def audio_sha256(self) -> str:
+        """sha256 of the audio; a stable name of the recording."""
+        return self.row.audio_sha256
+
+    @property
+    def seconds(self) -> float:
+        """Length of the audio."""
+        return self.row.seconds
+
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+        return self.row.frames
+
+    @property
+    def agreement(self) -> float | None:
+        """Share of frames on which the teachers agree, 0..1; ``None`` with one teacher."""
+        return self.row.agreement
+
+    @property
+    def music(self) -> bool:
+        """Whether the recording seems to hold music."""
+        return self.row.music
+
+    def open(self) -> Recording:
+        """The file, memory-mapped.
+
+        Raises:
+            CorpusError: it is missing, broken, or newer than this program.
+        """
+        return Recording(self.path)
+
+    def load(self, start: int = 0, stop: int | None = None) -> Arrays:
+        """Features float16 [frames, bins], labels int16 [frames], codes uint8 [frames, 170].
+
+        Raises:
+            CorpusError: the file is missing or broken.
+        """
+        return self.open().load(start, stop)
+
+    def posteriors(
+        self, start: int = 0, stop: int | None = None, temperature: float = 1.0
+    ) -> NDArray[np.float32]:
+        """Teacher posteriors, float32 [frames, 170]; softened if ``temperature`` is above 1.
+
+        Raises:
+            CorpusError: the file is missing or broken.
+        """
+        return self.open().posteriors(start, stop, temperature)
+
+
+class Corpus:
+    """A folder of labelled recordings.
+
+    >>> corpus = Corpus.open("corpus/")                                 # doctest: +SKIP
+    >>> for recording in corpus.recordings():                           # doctest: +SKIP
+    ...     arrays = recording.load()
+    """
+
+    def __init__(self, path: Path, description: Description) -> None:
+        self.path = path
+        self.description = description
+        self.manifest = Manifest(path / "manifest.jsonl", path / ".lock")
+
+    @classmethod
+    def open(cls, path: str | Path) -> Corpus:
+        """Open an existing corpus.
+
+        Raises:
+            CorpusError: the folder is missing, is no corpus, or is newer than this program.
+        """
+        folder = Path(path)
+        file = folder / "corpus.json"
+        try:
+            text = file.read_bytes().decode()
+        except FileNotFoundError:
+            raise CorpusError(
+                f"{folder} is not a corpus: it has no corpus.json.",
+                hint="Make one with: chordtool label-corpus FOLDER -o CORPUS",
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise CorpusError(f"{file} cannot be read: {error}.") from None
+        return cls(folder, Description.from_json(text, file))
+
+    @classmethod
+    def create(cls, path: str | Path, description: Description) -> Corpus:
+        """Make a corpus, or go on with one, whose recordings are made as described.
+
+        Raises:
+            CorpusError: the folder holds something else, or is newer than this program.
+            OSError: the folder cannot be written to.
+        """
+        folder = Path(path)
+        file = folder / "corpus.json"
+        if file.is_file():
+            cls.open(folder)  # refuses what is newer
+        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise CorpusError(
+                f"{folder} is neither empty nor a corpus.", hint="Choose another folder."
+            )
+        for name in ("recordings", "claims"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        text = description.to_json()
+        if not file.is_file() or file.read_text() != text:
+            with atomic_write(file, "w") as out:
+                out.write(text)
+        return cls(folder, description)
+
+    @property
+    def front_end(self) -> FrontEnd:
+        """What the stored features are."""
+        return self.description.front_end
+
+    @property
+    def claims_folder(self) -> Path:
+        """Where claims lie."""
+        return self.path / "claims"
+
+    def recording_path(self, audio_sha256: str) -> Path:
+        """Where the labelled recording of some audio lies."""
+        return self.path / "recordings" / audio_sha256[:2] / f"{audio_sha256}.safetensors"
+
+    def is_current(self, row: Row) -> bool:
+        """Whether a row's recording is labelled, and with what the corpus is made with now."""
+        return (
+            row.status == LABELLED
+            and row.front_end == self.front_end.fingerprint
+            and row.labels_fingerprint == self.description.labels_fingerprint
+        )
+
+    def rows(self) -> tuple[Row, ...]:
+        """All rows of the manifest, in a stable order.
+
+        Raises:
+            CorpusError: the manifest cannot be read.
+        """
+        rows, _ = self.manifest.read()
+        return tuple(rows[key] for key in sorted(rows))
+
+    def recordings(self) -> tuple[CorpusRecording, ...]:
+        """The labelled recordings, one for each distinct audio, sorted by its hash.
+
+        Rows that were labelled with other teachers or another front end than the corpus has
+        now are left out.
+
+        Raises:
+            CorpusError: the manifest cannot be read.
+        """
+        current = {row.audio_sha256: row for row in self.rows() if self.is_current(row)}
+        return tuple(
+            CorpusRecording(self.recording_path(audio), current[audio]) for audio in sorted(current)
+        )

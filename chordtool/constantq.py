@@ -133,8 +133,7 @@ def _transform(rate: float, hop: int, n_bins: int, bins_per_octave: int, fmin: f
     """Plan the octaves; the arithmetic of rates and lengths is that of ``librosa.vqt``."""
     frequencies = fmin * 2.0 ** (np.arange(n_bins) / bins_per_octave)
     n_octaves = math.ceil(n_bins / bins_per_octave)
-    relative = 2.0 ** (2.0 / bins_per_octave)
-    alpha = (relative - 1) / (relative + 1)
+    alpha = relative_bandwidth(bins_per_octave)
     cutoff = float(frequencies[-1] * (1 + 0.5 * _HANN_BANDWIDTH * alpha))
     if cutoff > rate / 2:
         raise ValueError(f"the highest bin needs {2 * cutoff:.0f} Hz, the audio has {rate:.0f}")
@@ -159,15 +158,46 @@ def _transform(rate: float, hop: int, n_bins: int, bins_per_octave: int, fmin: f
     return _Transform(hop, tuple(octaves), -(-reach // grain) * grain)
 
 
+def relative_bandwidth(bins_per_octave: int) -> float:
+    """Bandwidth of a constant-Q filter over its centre frequency, as librosa defines it."""
+    relative = 2.0 ** (2.0 / bins_per_octave)
+    return (relative - 1) / (relative + 1)
+
+
 def _kernel(frequencies: NDArray[np.float64], rate: float, alpha: float) -> NDArray[np.float32]:
     """Time-domain kernels of an octave, float32 [n_fft, 2 * bins].
 
-    Each is a Hann-windowed complex exponential whose length is a constant number of periods,
-    scaled by the square root of its length in samples; its spectrum is thinned as librosa does
-    and its negative frequencies are dropped.
+    Each is a wavelet scaled by the square root of its length in samples.
+    """
+    n_fft = 2 ** math.ceil(math.log2((rate / (alpha * frequencies)).max()))
+    spectrum = wavelet_spectra(frequencies, rate, alpha, n_fft)
+    spectrum *= np.sqrt(rate / (alpha * frequencies))[:, None]
+    # The response is the product of this half spectrum with the frame's; as a sum over samples
+    # its kernel is the forward transform of the (zero-padded) half spectrum.
+    padded = np.zeros((len(frequencies), n_fft), np.complex128)
+    padded[:, : n_fft // 2 + 1] = spectrum
+    kernel = np.fft.fft(padded, axis=1).T / n_fft
+    return np.concatenate([kernel.real, kernel.imag], axis=1).astype(np.float32)
+
+
+def wavelet_spectra(
+    frequencies: NDArray[np.float64], rate: float, alpha: float, n_fft: int
+) -> NDArray[np.complex128]:
+    """Spectra of constant-Q wavelets, negative frequencies dropped.
+
+    Each wavelet is a Hann-windowed complex exponential, a constant number of periods long, with
+    samples that sum to one in magnitude; its spectrum is thinned as librosa does.
+
+    Args:
+        frequencies: centres in Hz.
+        rate: sample rate in Hz.
+        alpha: bandwidth over frequency; a wavelet is ``rate / (alpha * frequency)`` samples.
+        n_fft: length of the transform, at least that of the longest wavelet.
+
+    Returns:
+        complex128 [bins, n_fft // 2 + 1].
     """
     lengths = rate / (alpha * frequencies)
-    n_fft = 2 ** math.ceil(math.log2(lengths.max()))
     basis = np.zeros((len(frequencies), n_fft), np.complex128)
     for row, length, frequency in zip(basis, lengths, frequencies, strict=True):
         times = np.arange(-length // 2, length // 2)
@@ -177,19 +207,13 @@ def _kernel(frequencies: NDArray[np.float64], rate: float, alpha: float) -> NDAr
         row[begin : begin + n] = (
             window / window.sum() * np.exp(2j * np.pi * frequency / rate * times)
         )
-    basis *= np.sqrt(lengths)[:, None]
     spectrum = np.fft.fft(basis, axis=1)[:, : n_fft // 2 + 1]
     magnitude = np.abs(spectrum)
     ordered = np.sort(magnitude, axis=1)
     share = np.cumsum(ordered / ordered.sum(axis=1, keepdims=True), axis=1)
     threshold = np.take_along_axis(ordered, np.argmin(share < _SPARSITY, axis=1)[:, None], 1)
     spectrum[magnitude < threshold] = 0
-    # The response is the product of this half spectrum with the frame's; as a sum over samples
-    # its kernel is the forward transform of the (zero-padded) half spectrum.
-    padded = np.zeros((len(frequencies), n_fft), np.complex128)
-    padded[:, : n_fft // 2 + 1] = spectrum
-    kernel = np.fft.fft(padded, axis=1).T / n_fft
-    return np.concatenate([kernel.real, kernel.imag], axis=1).astype(np.float32)
+    return spectrum
 
 
 def _filter(

@@ -15,12 +15,15 @@ from importlib import import_module
 from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
+from chordtool import settings
 from chordtool.errors import ChordtoolError, ExitCode
 
 DEBUG_ENV: Final = "CHORDTOOL_DEBUG"
 """Set it to anything to see the traceback of an unexpected error."""
-_ClickException: Final[type[Exception]] = typer.BadParameter.__mro__[2]  # type: ignore[assignment]
+_ClickException: Final[type[Exception]] = typer.BadParameter.__mro__[2]
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run the program and return its exit status; errors go to standard error."""
     try:
-        status = build(*_called(arguments))(
-            args=list(arguments), prog_name="chordtool", standalone_mode=False
+        called = _called(arguments)
+        program = get_command(build(*called))
+        assert isinstance(program, TyperGroup)
+        status = program(
+            args=list(arguments),
+            prog_name="chordtool",
+            standalone_mode=False,
+            default_map={} if _completing() else settings.for_call(program, COMMANDS, called),
         )
         sys.stdout.flush()
         return status if isinstance(status, int) else ExitCode.OK
@@ -111,10 +120,14 @@ def run(arguments: Sequence[str]) -> int:
 
 def _called(arguments: Sequence[str]) -> list[str]:
     """The commands that this call may need: the one it names, or all to complete a line."""
-    if "_CHORDTOOL_COMPLETE" in os.environ:
+    if _completing():
         words = os.environ.get("COMP_WORDS", os.environ.get("_TYPER_COMPLETE_ARGS", "")).split()
         return [word for word in words if word in COMMANDS][:1]
     return [word for word in arguments if not word.startswith("-")][:1]
+
+
+def _completing() -> bool:
+    return "_CHORDTOOL_COMPLETE" in os.environ
 
 
 def _explained(error: Exception) -> tuple[str, str]:

@@ -48,7 +48,8 @@ def log_cqt(samples: Samples, front_end: FrontEnd) -> Features:
     """
     magnitude = cqt_magnitude(samples, front_end)
     magnitude += np.float32(front_end.log_offset)
-    return np.log(magnitude, out=magnitude)
+    np.log(magnitude, out=magnitude)
+    return magnitude
 
 
 def cqt_magnitude(samples: Samples, front_end: FrontEnd) -> Features:
@@ -99,7 +100,7 @@ class _Transform:
         """Frames of a recording, as librosa counts them."""
         if n_samples == 0:
             return 0
-        return 1 + min(-(-n_samples // 2**o.halvings) // o.hop for o in self.octaves)
+        return 1 + min(-(-n_samples // (1 << o.halvings)) // o.hop for o in self.octaves)
 
     def run(self, samples: Samples, out: Features) -> None:
         """Write magnitudes of a whole recording, a block of frames at a time."""
@@ -160,7 +161,7 @@ def _transform(rate: float, hop: int, n_bins: int, bins_per_octave: int, fmin: f
 
 def relative_bandwidth(bins_per_octave: int) -> float:
     """Bandwidth of a constant-Q filter over its centre frequency, as librosa defines it."""
-    relative = 2.0 ** (2.0 / bins_per_octave)
+    relative: float = 2.0 ** (2.0 / bins_per_octave)
     return (relative - 1) / (relative + 1)
 
 
@@ -230,17 +231,19 @@ def _filter(
         # Rows that do not overlap are a strided matrix that BLAS reads in place.
         stride = padded.strides[0]
         frames = as_strided(padded, (n_frames, n_fft), (hop * stride, stride), writeable=False)
-        return frames @ kernel
+        responses: NDArray[np.float32] = frames @ kernel
+        return responses
     if n_fft % hop:
         rows = np.arange(n_frames)[:, None] * hop + np.arange(n_fft)
-        return padded[rows] @ kernel
+        responses = padded[rows] @ kernel
+        return responses
     # Overlapping frames share hops: multiply each hop once with every piece of the kernel and
     # add the pieces up along the diagonals.
     pieces = n_fft // hop
     hops = padded.reshape(-1, hop)
     stacked = kernel.reshape(pieces, hop, columns).transpose(1, 0, 2).reshape(hop, -1)
     products = (hops @ stacked).reshape(len(hops), pieces, columns)
-    total = products[:n_frames, 0].copy()
+    total: NDArray[np.float32] = products[:n_frames, 0].copy()
     for piece in range(1, pieces):
         total += products[piece : piece + n_frames, piece]
     return total
@@ -290,7 +293,7 @@ def halve(signal: Samples) -> Samples:
     even = np.ascontiguousarray(signal[0::2])
     odd = np.zeros(n_out + 2 * reach, np.float32)
     odd[reach : reach + len(signal) // 2] = signal[1::2]
-    halved = even * np.float32(0.5)
+    halved: Samples = even * np.float32(0.5)
     # In pieces that stay in the cache: the sum runs over the same samples once a tap.
     piece = 1 << 14
     buffer = np.empty(piece, np.float32)

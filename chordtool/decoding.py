@@ -112,7 +112,8 @@ def log_probabilities(logits: NDArray[np.floating]) -> NDArray[np.float32]:
     """Log-softmax over the last axis, float32."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     norm = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return (shifted - norm).astype(np.float32)
+    scores: NDArray[np.float32] = (shifted - norm).astype(np.float32)
+    return scores
 
 
 def smooth(logits: Logits, width: int) -> Logits:

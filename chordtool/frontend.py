@@ -99,7 +99,10 @@ class FrontEnd:
         own program, for the stretch from ``k * frame_seconds`` on, and this is its middle.
         """
         offset = 0.0 if self.chunk_samples is None else 0.5
-        return (np.arange(n_frames) + offset) * self.frame_seconds
+        times: NDArray[np.float64] = (
+            np.arange(n_frames, dtype=np.float64) + offset
+        ) * self.frame_seconds
+        return times
 
     def frame_edges(self, n_frames: int, seconds: float) -> NDArray[np.float64]:
         """The times between frames in seconds, float64 [n_frames + 1].
@@ -108,15 +111,18 @@ class FrontEnd:
         the edges never fall.
         """
         offset = 0.5 if self.chunk_samples is None else 0.0
-        edges = (np.arange(n_frames + 1) - offset) * self.frame_seconds
-        edges = np.clip(edges, 0.0, seconds)
+        edges: NDArray[np.float64] = (
+            np.arange(n_frames + 1, dtype=np.float64) - offset
+        ) * self.frame_seconds
+        np.clip(edges, 0.0, seconds, out=edges)
         edges[0] = 0.0
         edges[-1] = seconds
         return edges
 
     def normalise(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """``(features - mean) / std``, float32, same shape."""
-        return (features - np.float32(self.mean)) / np.float32(self.std)
+        normal: NDArray[np.float32] = (features - np.float32(self.mean)) / np.float32(self.std)
+        return normal
 
     @property
     def fingerprint(self) -> str:

@@ -76,7 +76,7 @@ class Transcriber:
                 recording = pending.result()
         found = self.transcribe_samples(recording.samples, recording.seconds)
         name = str(stream_or_path) if isinstance(stream_or_path, Path) else "-"
-        return replace(found, source=name, metadata=dict(recording.tags))
+        return replace(found, source=name, metadata=_tags(recording.facts))
 
     def transcribe_samples(self, samples: Samples, seconds: float | None = None) -> Transcription:
         """Write down the chords of mono samples at the model's sample rate.
@@ -111,3 +111,8 @@ def transcribe(
 ) -> Transcription:
     """Write down the chords of one recording; see :class:`Transcriber`."""
     return Transcriber(model, vocabulary=vocabulary).transcribe(source)
+
+
+def _tags(facts: audio.SourceFacts) -> dict[str, str]:
+    tags = {"title": facts.title, "artist": facts.artist}
+    return {name: text for name, text in tags.items() if text}

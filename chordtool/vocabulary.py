@@ -96,7 +96,7 @@ _BY_TONES: Final = {frozenset(tones): quality for quality, tones in CHORD_TONES.
 _MAX_LABEL: Final = 128
 _LABEL = re.compile(
     r"(?P<root>[A-G][b#]*)"
-    r"(?::?(?P<quality>(?:[A-Za-z+]|[b#]?\d)[\w#+]*)?)"
+    r"(?::?(?P<quality>(?:[A-Za-z+]|[b#]?\d)[\w#+]*))?"
     r"(?::?\((?P<degrees>[^()]*)\))?"
     r"(?:/(?P<bass>[b#]*\d{1,2}))?"
 )
@@ -138,13 +138,13 @@ def parse(label: str) -> Chord:
     if match is None:
         raise _not_a_chord(label)
     root = _pitch_class(match["root"])
-    bass = _interval(match["bass"]) % 12 if match["bass"] else 0
     degrees = tuple(d.strip() for d in (match["degrees"] or "").split(",") if d.strip())
     shorthand = match["quality"]
     if shorthand is None:
         shorthand = "" if match["degrees"] is not None else "maj"
     shorthand = _MENDED.get(shorthand, shorthand)
     try:
+        bass = _interval(match["bass"]) % 12 if match["bass"] else 0
         quality = _quality(_REDUCTIONS.get(shorthand, shorthand), degrees)
     except ValueError:
         raise _not_a_chord(label) from None
@@ -309,4 +309,5 @@ def reduce_logits(logits: Logits) -> Logits:
     table = majmin_of_large()
     for target in range(len(MAJMIN)):
         pooled[:, target] = probability[:, table == target].sum(axis=1)
-    return (np.log(np.maximum(pooled, 1e-30)) + peak).astype(np.float32)
+    reduced: Logits = (np.log(np.maximum(pooled, 1e-30)) + peak).astype(np.float32)
+    return reduced

@@ -1,0 +1,74 @@
+"""How commands show progress and failures: on standard error, tidily."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from chordtool.batch import DONE, FAILED, SKIPPED, Outcome
+from chordtool.errors import ExitCode
+
+
+def stderr_console() -> Console:
+    """A console on standard error."""
+    return Console(stderr=True, highlight=False)
+
+
+def printable(text: str) -> str:
+    """File names and tags as a terminal may see them: no control characters, no lone surrogates."""
+    encoded = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in encoded)
+
+
+def show_batch(
+    outcomes: Iterable[Outcome], *, total: int, quiet: bool = False, verbose: bool = False
+) -> ExitCode:
+    """Follow a batch on standard error; returns the exit status.
+
+    A bar while it runs if standard error is a terminal, a table of failures at the end.
+    """
+    console = stderr_console()
+    counts = dict.fromkeys((DONE, SKIPPED, FAILED), 0)
+    failures: list[Outcome] = []
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=quiet or total < 2 or not console.is_terminal,
+    )
+    with bar:
+        progress = bar.add_task("transcribing", total=total)
+        for outcome in outcomes:
+            counts[outcome.status] += 1
+            if outcome.status == FAILED:
+                failures.append(outcome)
+            if verbose:
+                console.print(f"{outcome.status:8}{escape(printable(str(outcome.source)))}")
+            bar.advance(progress)
+    if failures:
+        _show_failures(console, failures)
+    if not quiet and total > 1:
+        parts = [f"{count} {name}" for name, count in counts.items() if count]
+        console.print(", ".join(parts) + ".")
+    return ExitCode.SOME_FAILED if failures else ExitCode.OK
+
+
+def _show_failures(console: Console, failures: list[Outcome]) -> None:
+    if len(failures) == 1:
+        failure = failures[0]
+        console.print(f"[bold red]error:[/] {escape(printable(failure.message))}", soft_wrap=True)
+        if failure.hint:
+            console.print(f"[bold cyan]hint:[/] {escape(printable(failure.hint))}", soft_wrap=True)
+        return
+    table = Table("recording", "what went wrong", title=f"{len(failures)} failed", box=None)
+    for failure in failures:
+        text = f"{failure.message} {failure.hint}".strip()
+        table.add_row(escape(printable(str(failure.source))), escape(printable(text)))
+    console.print(table)

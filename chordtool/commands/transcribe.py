@@ -1,0 +1,94 @@
+"""``chordtool transcribe``."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from chordtool.threads import one_blas_thread
+
+one_blas_thread()
+
+
+class Vocabulary(str, Enum):
+    """Vocabularies that ``--vocabulary`` takes."""
+
+    large = "large"
+    majmin = "majmin"
+
+
+def transcribe(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Audio files, folders, glob patterns, or - for standard input.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE|DIR",
+            help="A file for one recording, its suffix choosing the format; a folder for many. "
+            "One recording without it goes to standard output.",
+        ),
+    ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("-f", "--format", help="Output format, may be repeated.  [default: lab]"),
+    ] = None,
+    model: Annotated[
+        str, typer.Option("-m", "--model", metavar="NAME|FILE.onnx", help="Which model listens.")
+    ] = "default",
+    vocabulary: Annotated[
+        Vocabulary | None,
+        typer.Option(help="170 chords or major and minor only.  [default: the model's]"),
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option("-j", "--jobs", min=0, help="Worker processes; 0 is one a core.")
+    ] = 0,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave recordings out whose files exist.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that exist.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say only what failed.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Say what was done to each recording.")
+    ] = False,
+) -> None:
+    """Write down the chords of recordings.
+
+    One recording goes to standard output as a .lab file: chordtool transcribe song.mp3 > song.lab
+    """
+    from chordtool import transcribing
+
+    request = transcribing.Request(
+        sources=tuple(sources),
+        output=output,
+        formats=tuple(formats or ()),
+        model=model,
+        vocabulary=vocabulary.value if vocabulary else None,
+        n_jobs=jobs,
+        existing=transcribing.existing_policy(skip_existing, overwrite),
+    )
+    if request.to_stdout:
+        sys.stdout.buffer.write(transcribing.to_bytes(request, sys.stdin.buffer))
+        return
+    from chordtool.commands.display import show_batch
+
+    tasks, failed = transcribing.plan(request)
+    status = show_batch(
+        transcribing.run(request, tasks, failed),
+        total=len(tasks) + len(failed),
+        quiet=quiet,
+        verbose=verbose,
+    )
+    raise typer.Exit(status)

@@ -1,0 +1,120 @@
+"""What ``chordtool transcribe`` was asked for, and the plan that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from chordtool import batch
+from chordtool.audio import find_audio
+from chordtool.errors import UsageError
+from chordtool.formats import FormatOptions, format_for_path, load_format
+from chordtool.transcriber import Transcriber
+
+STANDARD_INPUT = "-"
+
+
+@dataclass(frozen=True)
+class Request:
+    """The command line, understood but not yet checked against the disk."""
+
+    sources: tuple[str, ...]
+    output: str | None = None
+    """A file, a folder, or ``None`` for standard output."""
+    formats: tuple[str, ...] = ()
+    model: str = "default"
+    vocabulary: str | None = None
+    n_jobs: int = 0
+    """Worker processes; 0 is one a core."""
+    existing: str = "fail"
+    options: FormatOptions = FormatOptions()
+
+    @property
+    def to_stdout(self) -> bool:
+        """Whether the result goes to standard output."""
+        return self.output is None
+
+    @property
+    def settings(self) -> batch.Settings:
+        """What each worker needs to know."""
+        return batch.Settings(self.model, self.vocabulary, self.options, self.existing)
+
+
+def existing_policy(skip: bool, overwrite: bool) -> str:
+    """What to do with targets that exist.
+
+    Raises:
+        UsageError: both were asked for.
+    """
+    if skip and overwrite:
+        raise UsageError("--skip-existing and --overwrite contradict each other.")
+    return "skip" if skip else "overwrite" if overwrite else "fail"
+
+
+def to_bytes(request: Request, stdin: BinaryIO) -> bytes:
+    """The one recording of a request in its one format, for standard output.
+
+    Raises:
+        UsageError: there are several recordings or formats.
+        AudioError, ModelError, ModelUnavailableError, FormatError: as they happen.
+    """
+    formats = request.formats or ("lab",)
+    many = len(formats) > 1
+    recordings = find_audio(request.sources)
+    if many or (len(recordings) > 1 and formats != ("jsonl",)):
+        what = "formats" if many else "recordings"
+        raise UsageError(f"Several {what} need a place to go.", hint="Name a folder with -o DIR/.")
+    load_format(formats[0])
+    transcriber = Transcriber(request.model, vocabulary=request.vocabulary, top=request.options.top)
+    return b"".join(
+        batch.render(
+            transcriber.transcribe(stdin if str(source) == STANDARD_INPUT else source),
+            formats[0],
+            request.options,
+        )
+        for source in recordings
+    )
+
+
+def plan(request: Request) -> tuple[list[batch.Task], list[batch.Outcome]]:
+    """Which recording becomes which files, and what cannot be done.
+
+    Raises:
+        UsageError: the request makes no sense.
+    """
+    assert request.output is not None, "the caller has looked at to_stdout"
+    recordings = find_audio(request.sources)
+    if len(recordings) > 1 and Path(STANDARD_INPUT) in recordings:
+        raise UsageError("Standard input cannot be one of several recordings.")
+    target = Path(request.output)
+    if len(recordings) == 1 and _is_file_name(request.output, target, request.sources):
+        name = request.formats[0] if request.formats else format_for_path(target).name
+        if len(request.formats) > 1:
+            raise UsageError(
+                "One file cannot hold several formats.", hint="Name a folder: -o DIR/."
+            )
+        return [batch.Task(recordings[0], ((name, target),))], []
+    if target.exists() and not target.is_dir():
+        raise UsageError(
+            f"{target} is a file, and there is more than one recording.",
+            hint="Name a folder with -o DIR/.",
+        )
+    given = [Path(source) for source in request.sources]
+    return batch.plan(recordings, given, target, request.formats or ("lab",))
+
+
+def _is_file_name(text: str, target: Path, sources: Sequence[str]) -> bool:
+    """Whether ``-o`` means a file: it has a suffix and is no folder, nor does it say so."""
+    if text.endswith(("/", "\\")) or target.is_dir():
+        return False
+    return target.suffix != "" and not any(Path(source).is_dir() for source in sources)
+
+
+def run(
+    request: Request, tasks: Sequence[batch.Task], failed: Sequence[batch.Outcome]
+) -> Iterator[batch.Outcome]:
+    """Do what was planned; see :func:`chordtool.batch.run`."""
+    yield from failed
+    yield from batch.run(tasks, request.settings, request.n_jobs or batch.default_jobs())

@@ -38,21 +38,28 @@ class ChordSpan:
 
 
 @dataclass(frozen=True)
+class Levels:
+    """MIDI controllers of a part, 0..127 each."""
+
+    volume: int = 100
+    reverb: int = 20
+    chorus: int = 0
+    vibrato: int = 0
+
+
+@dataclass(frozen=True)
 class Part:
     """What one instrument plays.
 
     ``program`` is the General MIDI program 0..127 (a drum kit where ``drums`` is set), ``pedal``
-    the sustain pedal as (seconds, down) in order, the levels MIDI controller values 0..127.
+    the sustain pedal as (seconds, down) in order.
     """
 
     name: str
     program: int
     notes: tuple[Note, ...]
+    levels: Levels = Levels()
     drums: bool = False
-    volume: int = 100
-    reverb: int = 20
-    chorus: int = 0
-    vibrato: int = 0
     pedal: tuple[tuple[float, bool], ...] = ()
 
 
@@ -175,8 +182,9 @@ def _track(part: Part, channel: int, cents: float) -> mido.MidiTrack:
 
     track = mido.MidiTrack([mido.MetaMessage("track_name", name=part.name)])
     track.append(mido.Message("program_change", channel=channel, program=part.program))
-    levels = {7: part.volume, 91: part.reverb, 93: part.chorus, 1: part.vibrato}
-    track.extend(control(number, value) for number, value in levels.items())
+    levels = part.levels
+    track += [control(7, levels.volume), control(91, levels.reverb)]
+    track += [control(93, levels.chorus), control(1, levels.vibrato)]
     if cents:
         # Registered parameter 1, fine tuning: 14 bits over -100..100 cents (MIDI 1.0).
         value = min(16383, max(0, round(8192 + cents / 100 * 8192)))

@@ -44,7 +44,8 @@ def biquad(kind: str, frequency: float, gain_db: float, q: float, rate: int) -> 
             -s * 2 * ((a - 1) + s * (a + 1) * cos),
             (a + 1) + s * (a - 1) * cos - root,
         ]
-    return (np.array(section) / section[3])[None]
+    normalised: NDArray[np.float64] = np.array(section) / section[3]
+    return normalised[None]
 
 
 def equalise(audio: Samples, rng: Generator, rate: int, depth_db: float = 7.0) -> Samples:
@@ -57,7 +58,7 @@ def equalise(audio: Samples, rng: Generator, rate: int, depth_db: float = 7.0) -
         frequency = float(np.exp(rng.uniform(np.log(120), np.log(6000))))
         gain, q = rng.uniform(-depth_db, depth_db), rng.uniform(0.5, 3)
         sections.append(biquad("peak", frequency, gain, q, rate))
-    return signal.sosfilt(np.concatenate(sections), audio).astype(np.float32)
+    return np.asarray(signal.sosfilt(np.concatenate(sections), audio), np.float32)
 
 
 def reverberate(
@@ -77,7 +78,7 @@ def reverberate(
     ) / np.sqrt(n / 10)
     tail = signal.oaconvolve(audio, room)[: len(audio)]
     level = np.std(audio) / (np.std(tail) + 1e-9)
-    return ((1 - wet) * audio + wet * level * tail).astype(np.float32)
+    return np.asarray((1 - wet) * audio + wet * level * tail, np.float32)
 
 
 def compress(audio: Samples, rng: Generator, rate: int, ratio: float) -> Samples:
@@ -90,7 +91,7 @@ def compress(audio: Samples, rng: Generator, rate: int, ratio: float) -> Samples
         return audio
     threshold = np.mean(loud) + rng.uniform(-8, 2)
     reduction = np.maximum(level - threshold, 0) * (1 - 1 / ratio)
-    return (audio * 10 ** (-reduction / 20)).astype(np.float32)
+    return np.asarray(audio * 10 ** (-reduction / 20), np.float32)
 
 
 def noise(n: int, rng: Generator, rate: int) -> Samples:
@@ -110,13 +111,13 @@ def noise(n: int, rng: Generator, rate: int) -> Samples:
         for harmonic in range(1, 6):
             phase = rng.uniform(0, 2 * np.pi)
             sound += rng.uniform(0, 0.7) * np.sin(2 * np.pi * mains * harmonic * t + phase)
-    return sound.astype(np.float32)
+    return np.asarray(sound, np.float32)
 
 
 def add_noise(audio: Samples, rng: Generator, rate: int, snr_db: float) -> Samples:
     """Add noise ``snr_db`` below the audio's mean power."""
     level = np.std(audio) * 10 ** (-snr_db / 20)
-    return audio + level * noise(len(audio), rng, rate)
+    return np.asarray(audio + level * noise(len(audio), rng, rate), np.float32)
 
 
 def band_limit(audio: Samples, low: float | None, high: float | None, rate: int) -> Samples:
@@ -128,19 +129,20 @@ def band_limit(audio: Samples, low: float | None, high: float | None, rate: int)
         sections.append(signal.butter(4, high, "low", fs=rate, output="sos"))
     if not sections:
         return audio
-    return signal.sosfilt(np.concatenate(sections), audio).astype(np.float32)
+    return np.asarray(signal.sosfilt(np.concatenate(sections), audio), np.float32)
 
 
 def saturate(audio: Samples, drive: float) -> Samples:
     """Soft clipping; ``drive`` is how far the peak goes into it."""
     peak = np.max(np.abs(audio)) + 1e-9
-    return (np.tanh(drive * audio / peak) / np.tanh(drive)).astype(np.float32)
+    return np.asarray(np.tanh(drive * audio / peak) / np.tanh(drive), np.float32)
 
 
 def normalise(audio: Samples, peak_db: float) -> Samples:
     """Scale to a peak in dB below full scale; silence stays silence."""
     peak = np.max(np.abs(audio), initial=0.0)
-    return audio if peak < 1e-7 else (audio * (10 ** (peak_db / 20) / peak)).astype(np.float32)
+    gain = 1.0 if peak < 1e-7 else 10 ** (peak_db / 20) / peak
+    return np.asarray(audio * gain, np.float32)
 
 
 def produce(audio: Samples, rng: Generator, rate: int) -> tuple[Samples, tuple[str, ...]]:

@@ -156,20 +156,20 @@ def band(
         pattern = str(rng.choice(accompaniment.BASS_PATTERNS))
         notes = accompaniment.bass_line(bars, pattern, rng)
         program = choose_program({"bass": 1.0}, rng)
-        parts.append(Part(f"bass {pattern}", program, notes, **draw_levels(rng, 80, 120)))
+        parts.append(Part(f"bass {pattern}", program, notes, draw_levels(rng, 80, 120)))
     layers = 1 if alone else int(rng.choice((1, 2, 2, 3)))
     for layer in range(layers):
         carries_bass = layer == 0 and not with_bass
         parts.append(_comping_part(bars, metre, carries_bass, rng))
     if not alone and rng.random() < 0.6:
         program = choose_program(MELODY_FAMILIES, rng)
-        parts.append(Part("melody", program, melody(bars, rng), **draw_levels(rng, 55, 105)))
+        parts.append(Part("melody", program, melody(bars, rng), draw_levels(rng, 55, 105)))
     if not alone and rng.random() < 0.7:
         groove = str(rng.choice(accompaniment.GROOVES))
         notes = accompaniment.drum_track(audible, groove, metre, rng)
         kit = int(rng.choice(DRUM_KITS))
         levels = draw_levels(rng, 55, 120)
-        parts.append(Part(f"drums {groove}", kit, notes, drums=True, **levels))
+        parts.append(Part(f"drums {groove}", kit, notes, levels, drums=True))
     return tuple(part for part in parts if part.notes)
 
 
@@ -179,7 +179,7 @@ def _comping_part(bars: Sequence[Bar], metre: int, carries_bass: bool, rng: Gene
         families = {"piano": 3, "acoustic guitar": 3, "electric guitar": 1, "electric piano": 1.5,
                     "organ": 0.7, "harp": 0.3}  # fmt: skip
     program = choose_program(families, rng)
-    patterns = accompaniment.COMPING
+    patterns: tuple[str, ...] = accompaniment.COMPING
     if program in _GUITARS:
         patterns = ("strum", "strum", "strum", "arpeggio", "broken", "block")
     elif program in _SUSTAINED:
@@ -199,7 +199,7 @@ def _comping_part(bars: Sequence[Bar], metre: int, carries_bass: bool, rng: Gene
             return accompaniment.voice(chord, low, spread, low_note)
 
     notes = accompaniment.comping(bars, pattern, rng, metre, voicing)
-    return Part(f"chords {pattern}", program, notes, **draw_levels(rng, 70, 115))
+    return Part(f"chords {pattern}", program, notes, draw_levels(rng, 70, 115))
 
 
 def compose(rng: Generator) -> Version:

@@ -156,8 +156,9 @@ def pluck(
     excitation[:length] = signal.lfilter([1 - softness], [1, -softness], burst - burst.mean())
     comb = max(1, int(guitar.position * period))
     excitation[comb:] -= 0.9 * excitation[:-comb].copy()
-    sound = signal.lfilter([1.0], feedback, excitation)
-    return sound / (np.max(np.abs(sound)) + 1e-9)
+    sound: NDArray[np.float64] = signal.lfilter([1.0], feedback, excitation)
+    peak = float(np.max(np.abs(sound))) + 1e-9
+    return sound / peak
 
 
 def strum(
@@ -193,4 +194,4 @@ def strum(
     mix = signal.sosfilt(np.concatenate(sections), mix)
     damp = min(n, int(0.04 * rate))
     mix[n - damp :] *= np.linspace(1, 0, damp)
-    return mix.astype(np.float32)
+    return np.asarray(mix, np.float32)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from recipes.arrangement import ChordSpan, Part
+from recipes.arrangement import ChordSpan, Levels, Part
 from recipes.effects import normalise, produce
 from recipes.soundfonts import SAMPLE_RATE, SoundFont, choose_font, synthesise
 
@@ -26,20 +26,21 @@ class Version:
     facts: dict[str, Any]
 
 
-def draw_levels(rng: Generator, low: int, high: int) -> dict[str, int]:
+def draw_levels(rng: Generator, low: int, high: int) -> Levels:
     """Controllers of a part: a volume between ``low`` and ``high``, reverb, chorus, vibrato."""
-    return {
-        "volume": int(rng.integers(low, high)),
-        "reverb": int(rng.integers(0, 80)),
-        "chorus": int(rng.integers(0, 60)) if rng.random() < 0.4 else 0,
-        "vibrato": int(rng.integers(0, 50)) if rng.random() < 0.3 else 0,
-    }
+    return Levels(
+        volume=int(rng.integers(low, high)),
+        reverb=int(rng.integers(0, 80)),
+        chorus=int(rng.integers(0, 60)) if rng.random() < 0.4 else 0,
+        vibrato=int(rng.integers(0, 50)) if rng.random() < 0.3 else 0,
+    )
 
 
 def describe(parts: Sequence[Part]) -> list[dict[str, Any]]:
     """What the manifest says of the parts."""
     return [
-        {"name": p.name, "program": p.program, "drums": p.drums, "volume": p.volume} for p in parts
+        {"name": p.name, "program": p.program, "drums": p.drums, "volume": p.levels.volume}
+        for p in parts
     ]
 
 

@@ -182,7 +182,7 @@ def _orchestrate(parts: Sequence[Part], rng: Generator) -> list[Part]:
             notes=_humanise(transpose_notes(part.notes, octave), rng),
             # A held pedal under an organ would never let go of a chord.
             pedal=part.pedal if program in DECAYING else (),
-            **draw_levels(rng, 65, 115),
+            levels=draw_levels(rng, 65, 115),
         )
         if chosen.notes and not absent:
             played.append(chosen)
@@ -206,19 +206,19 @@ def _add_band(spans: Sequence[ChordSpan], beat: float, rng: Generator) -> list[P
         pattern = str(rng.choice(accompaniment.BASS_PATTERNS))
         notes = accompaniment.bass_line(bars, pattern, rng)
         program = choose_program({"bass": 1.0}, rng)
-        added.append(Part(f"bass {pattern}", program, notes, **draw_levels(rng, 75, 120)))
+        added.append(Part(f"bass {pattern}", program, notes, draw_levels(rng, 75, 120)))
     for chance in (0.5, 0.2):
         if rng.random() < chance:
             program = choose_program(ADDED_FAMILIES, rng)
             pattern = "pad" if program in PADS else str(rng.choice(accompaniment.COMPING))
             notes = accompaniment.comping(bars, pattern, rng)
-            added.append(Part(f"chords {pattern}", program, notes, **draw_levels(rng, 45, 95)))
+            added.append(Part(f"chords {pattern}", program, notes, draw_levels(rng, 45, 95)))
     if rng.random() < 0.65:
         groove = str(rng.choice(accompaniment.GROOVES))
         notes = accompaniment.drum_track(bars, groove, 4, rng)
         kit = int(rng.choice(DRUM_KITS))
         levels = draw_levels(rng, 55, 120)
-        added.append(Part(f"drums {groove}", kit, notes, drums=True, **levels))
+        added.append(Part(f"drums {groove}", kit, notes, levels, drums=True))
     return [part for part in added if part.notes]
 
 

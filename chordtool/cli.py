@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -47,6 +48,9 @@ _SONGS, _TRAINING, _PROGRAM = "Songs", "Corpora and training", "The program"
 COMMANDS: Final[dict[str, Command]] = {
     "transcribe": Command(
         "chordtool.commands.transcribe", "Write down the chords of recordings.", _SONGS
+    ),
+    "models": Command(
+        "chordtool.commands.models", "List models, fetch and check their weights.", _PROGRAM
     ),
 }
 """Every command in the order of the help."""
@@ -87,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the program and return its exit status; errors go to standard error."""
+    warnings.showwarning = _show_warning
     try:
         called = _called(arguments)
         program = get_command(build(*called))
@@ -145,8 +150,13 @@ def _explained(error: Exception) -> tuple[str, str]:
 
 def _show(message: str, hint: str, status: ExitCode) -> int:
     """One sentence and a hint on standard error."""
+    _show_lines(("error", "31", message), *([("hint", "36", hint)] if hint else []))
+    return status
+
+
+def _show_lines(*lines: tuple[str, str, str]) -> None:
+    """A word, the number of its colour, and the text after it, one line each."""
     colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
-    lines = [("error", "31", message)] + ([("hint", "36", hint)] if hint else [])
     for word, code, text in lines:
         head = f"\x1b[1;{code}m{word}:\x1b[0m" if colour else f"{word}:"
         # File names may hold anything; standard error must take it.
@@ -156,20 +166,38 @@ def _show(message: str, hint: str, status: ExitCode) -> int:
             sys.stderr.flush()
         except (BrokenPipeError, AttributeError):
             pass
-    return status
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """One line, without the place in the code: it means nothing to a user."""
+    _show_lines(("warning", "33", next(iter(str(message).splitlines()), "")))
 
 
 def _placeholder() -> None:
     """Stands for a command that this call does not use."""
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"chordtool {version('chordtool')}")
+        raise typer.Exit
+
+
 def _program(
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", is_eager=True, callback=_show_version
+        ),
     ] = False,
 ) -> None:
-    if version:
-        from importlib.metadata import version as installed
-
-        typer.echo(f"chordtool {installed('chordtool')}")
-        raise typer.Exit
+    pass

@@ -63,17 +63,23 @@ def load(plugin: Plugin) -> Any | None:
         return plugin.load()
     except ChordtoolError:
         raise
-    except Exception as error:  # whatever a plug-in does on import
+    except (Exception, SystemExit) as error:  # whatever a plug-in does on import
         if plugin.distribution == OURSELVES:
             raise
-        first = str(error).splitlines()[0] if str(error) else ""
-        warnings.warn(
-            f"Plug-in {plugin.name!r} of {plugin.distribution} cannot be used: "
-            f"{type(error).__name__}: {first}",
-            PluginWarning,
-            stacklevel=2,
-        )
+        warn(plugin, error)
         return None
+
+
+def warn(plugin: Plugin, error: BaseException | str) -> None:
+    """Say in one line that a plug-in cannot be used."""
+    if isinstance(error, BaseException):
+        first = next(iter(str(error).splitlines()), "")
+        error = f"{type(error).__name__}: {first}".rstrip(": ")
+    warnings.warn(
+        f"Plug-in {plugin.name!r} of {plugin.distribution} cannot be used: {error}",
+        PluginWarning,
+        stacklevel=3,
+    )
 
 
 @lru_cache(maxsize=8)

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from chordtool import plugins
-from chordtool.errors import ModelUnavailableError
+from chordtool.errors import ChordtoolError, ModelUnavailableError
 from chordtool.models.base import Model
 
 GROUP = "chordtool.models"
@@ -40,9 +40,21 @@ def load_model(name: str | Path = DEFAULT) -> Model:
         )
     factory = plugins.load(plugin)
     if factory is None:
-        raise ModelUnavailableError(
-            f"The model {text!r} of the package {plugin.distribution} cannot be used.",
-            hint=f"Upgrade or uninstall {plugin.distribution}.",
-        )
-    model: Model = factory()
+        raise _unusable(plugin)
+    try:
+        model: Model = factory()
+    except ChordtoolError:
+        raise
+    except (Exception, SystemExit) as error:
+        if plugin.distribution == plugins.OURSELVES:
+            raise
+        plugins.warn(plugin, error)
+        raise _unusable(plugin) from None
     return model
+
+
+def _unusable(plugin: plugins.Plugin) -> ModelUnavailableError:
+    return ModelUnavailableError(
+        f"The model {plugin.name!r} of the package {plugin.distribution} cannot be used.",
+        hint=f"Upgrade or uninstall {plugin.distribution}.",
+    )

@@ -1,0 +1,26 @@
+"""What the shell offers for model and format names; nothing is imported to find them."""
+
+from __future__ import annotations
+
+from chordtool import plugins
+
+
+def model_names(incomplete: str) -> list[str]:
+    """Names of registered models."""
+    return _names("chordtool.models", incomplete)
+
+
+def format_names(incomplete: str) -> list[str]:
+    """Names of registered formats."""
+    return _names("chordtool.formats", incomplete)
+
+
+def download_names(incomplete: str) -> list[str]:
+    """Names of models whose weights are downloaded."""
+    from chordtool.catalogue import CATALOGUE
+
+    return [name for name in CATALOGUE if name.startswith(incomplete)]
+
+
+def _names(group: str, incomplete: str) -> list[str]:
+    return [name for name in plugins.names(group) if name.startswith(incomplete)]

@@ -1,0 +1,52 @@
+"""How commands show results: a table for people, JSON for programs, both on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from chordtool.commands.display import printable
+
+
+def show_json(document: Any) -> None:
+    """A JSON document, indented, ASCII."""
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+def show_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table as wide as the terminal; as wide as it needs to be where nobody looks."""
+    console = Console(highlight=False)
+    table = Table(*headings, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*(escape(printable("" if cell is None else str(cell))) for cell in row))
+    if not console.is_terminal:
+        console.width = 10_000
+        table.expand = False
+    console.print(table)
+
+
+def show_pairs(pairs: Iterable[tuple[str, object]]) -> None:
+    """Names and values, one a line, empty ones left out."""
+    console = Console(highlight=False, soft_wrap=True)
+    for name, value in pairs:
+        if value not in (None, ""):
+            console.print(f"[bold]{escape(name)}:[/] {escape(printable(str(value)))}")
+
+
+def bytes_for_people(size: int | None) -> str:
+    """``"9.0 MiB"``; empty if not known."""
+    if size is None:
+        return ""
+    amount = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024 or unit == "GiB":
+            break
+        amount /= 1024
+    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 
 from chordtool.errors import ChordtoolError, FormatError, UsageError
 from chordtool.files import atomic_write
-from chordtool.formats import FormatOptions, load_format
+from chordtool.formats import FormatOptions, load_format, render
 from chordtool.segments import Transcription
 from chordtool.transcriber import Transcriber
 
@@ -135,7 +135,7 @@ def write_files(found: Transcription, task: Task, options: FormatOptions) -> Non
     failure: ChordtoolError | None = None
     for name, target in task.outputs:
         try:
-            data = render(found, name, options)
+            data = render(found, name, replace(options, audio=task.source, target=target))
             target.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(target) as file:
                 file.write(data)
@@ -148,25 +148,6 @@ def write_files(found: Transcription, task: Task, options: FormatOptions) -> Non
             failure = failure or error
     if failure is not None:
         raise failure
-
-
-def render(found: Transcription, format_name: str, options: FormatOptions) -> bytes:
-    """A transcription in a format.
-
-    Raises:
-        UsageError: there is no such format.
-        FormatError: the format cannot write it, or the plug-in that brings it is broken.
-    """
-    chosen = load_format(format_name)
-    try:
-        return chosen.write(found, options)
-    except ChordtoolError:
-        raise
-    except Exception as error:  # whatever a plug-in does
-        raise FormatError(
-            f"The format {format_name!r} failed: {type(error).__name__}: {error}.",
-            hint="Report it to whoever made that format.",
-        ) from error
 
 
 def _without_work(task: Task, settings: Settings) -> Outcome | None:

@@ -49,6 +49,17 @@ COMMANDS: Final[dict[str, Command]] = {
     "transcribe": Command(
         "chordtool.commands.transcribe", "Write down the chords of recordings.", _SONGS
     ),
+    "distill": Command(
+        "chordtool.commands.distill", "Train a student on labelled corpora.", _TRAINING
+    ),
+    "finetune": Command(
+        "chordtool.commands.finetune", "Train a student on ground truth.", _TRAINING
+    ),
+    "convert": Command(
+        "chordtool.commands.convert",
+        "Turn written chords into another format, key or vocabulary.",
+        _SONGS,
+    ),
     "models": Command(
         "chordtool.commands.models", "List models, fetch and check their weights.", _PROGRAM
     ),

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from chordtool import batch
 from chordtool.audio import find_audio
 from chordtool.errors import UsageError
-from chordtool.formats import FormatOptions, format_for_path, load_format
+from chordtool.formats import FormatOptions, format_for_path, load_format, render
 from chordtool.transcriber import Transcriber
 
 STANDARD_INPUT = "-"
@@ -69,7 +69,7 @@ def to_bytes(request: Request, stdin: BinaryIO) -> bytes:
     load_format(formats[0])
     transcriber = Transcriber(request.model, vocabulary=request.vocabulary, top=request.options.top)
     return b"".join(
-        batch.render(
+        render(
             transcriber.transcribe(stdin if str(source) == STANDARD_INPUT else source),
             formats[0],
             request.options,

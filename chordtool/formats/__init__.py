@@ -1,12 +1,26 @@
-"""Formats by name, through the entry-point group ``chordtool.formats``."""
+"""Formats by name or file suffix, through the entry-point group ``chordtool.formats``."""
 
 from __future__ import annotations
 
-from chordtool import plugins
-from chordtool.errors import UsageError
-from chordtool.formats.base import Format, FormatOptions
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
 
-__all__ = ["GROUP", "Format", "FormatOptions", "load_format"]
+from chordtool import plugins
+from chordtool.errors import ChordtoolError, FormatError, UsageError
+from chordtool.formats.base import Format, FormatOptions
+from chordtool.formats.reading import MAX_BYTES
+from chordtool.segments import Transcription
+
+__all__ = [
+    "GROUP",
+    "Format",
+    "FormatOptions",
+    "format_for_path",
+    "load_format",
+    "read_transcription",
+    "render",
+]
 
 GROUP = "chordtool.formats"
 
@@ -18,9 +32,123 @@ def load_format(name: str) -> Format:
         UsageError: there is none, or the plug-in that brings it is broken.
     """
     plugin = plugins.find(GROUP, name)
-    loaded = plugins.load(plugin) if plugin else None
-    if loaded is None:
-        known = ", ".join(plugins.names(GROUP))
-        raise UsageError(f"There is no format named {name!r}.", hint=f"Known formats: {known}.")
-    found: Format = loaded
+    if plugin is None:
+        known = plugins.names(GROUP)
+        close = get_close_matches(name.lower(), known, n=1)
+        raise UsageError(
+            f"There is no format named {name!r}.",
+            hint=(f"Did you mean {close[0]}? " if close else "")
+            + f"Known formats: {', '.join(known)}.",
+        )
+    loaded = plugins.load(plugin)
+    if not isinstance(loaded, Format):
+        raise UsageError(
+            f"The format {name!r} of the package {plugin.distribution} cannot be used.",
+            hint="Choose another format, or mend that package.",
+        )
+    return loaded
+
+
+def format_for_path(path: Path) -> Format:
+    """The format whose suffix a file name ends in; the longest suffix wins.
+
+    Raises:
+        UsageError: no format has it.
+    """
+    name = path.name.lower()
+    fitting = [
+        (len(suffix), found)
+        for found in _all_formats()
+        for suffix in found.suffixes
+        if name.endswith(suffix) and name != suffix
+    ]
+    if not fitting:
+        known = ", ".join(sorted({f.suffixes[0] for f in _all_formats()}))
+        raise UsageError(
+            f"{path.name!r} does not say which format it is.",
+            hint=f"Name it with --format, or end the file name in one of {known}.",
+        )
+    # The first of equals: our own formats come before those of plug-ins.
+    return max(fitting, key=lambda pair: pair[0])[1]
+
+
+def _all_formats() -> Iterator[Format]:
+    """Every format that can be used, our own first."""
+    for plugin in plugins.names(GROUP).values():
+        loaded = plugins.load(plugin)
+        if isinstance(loaded, Format):
+            yield loaded
+
+
+def render(transcription: Transcription, name: str, options: FormatOptions) -> bytes:
+    """A transcription in a format.
+
+    Raises:
+        UsageError: there is no such format.
+        FormatError: the format cannot write it, or the plug-in that brings it is broken.
+    """
+    chosen = load_format(name)
+    try:
+        written = chosen.write(transcription, options)
+    except ChordtoolError:
+        raise
+    except Exception as error:  # whatever a plug-in does
+        raise FormatError(
+            f"The format {name!r} failed: {type(error).__name__}: {error}.",
+            hint="Report it to whoever made that format.",
+        ) from error
+    if not isinstance(written, bytes):
+        raise FormatError(
+            f"The format {name!r} failed: it made no bytes.",
+            hint="Report it to whoever made that format.",
+        )
+    return written
+
+
+def read_transcription(path: Path) -> Transcription:
+    """Read a file of chords: ``lab``, ``json``, ``jams``, or what a plug-in reads.
+
+    The suffix says how to read the file; one that no format has (``.txt``) is a label file, or
+    JSON if it begins like it.
+
+    Raises:
+        FormatError: the file cannot be read, or not as a transcription.
+        LabelError: it has a label that is not a chord.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read: {error.strerror or error}.") from None
+    if len(data) > MAX_BYTES:
+        raise FormatError(f"{path} is larger than any label file ({MAX_BYTES >> 20} MiB).")
+    reader = _reader_for(path, data)
+    try:
+        found = reader.read(data) if reader.read is not None else None
+    except ChordtoolError as error:
+        raise type(error)(f"{path}: {error.message}", hint=error.hint) from error
+    except Exception as error:  # whatever a plug-in does
+        raise FormatError(
+            f"{path}: the format {reader.name!r} failed: {type(error).__name__}: {error}."
+        ) from error
+    assert found is not None, "_reader_for chooses among formats that read"
     return found
+
+
+def _reader_for(path: Path, data: bytes) -> Format:
+    try:
+        named = format_for_path(path)
+    except UsageError:
+        named = None
+    if named is not None and named.read is not None:
+        return named
+    # Label files of other tools often end in .txt, as charts do; their content tells.
+    if named is not None and path.suffix.lower() != ".txt":
+        readable = [f.name for f in _all_formats() if f.read is not None]
+        raise FormatError(
+            f"{path}: chords cannot be read back from {named.name} files.",
+            hint=f"Formats that can be read: {', '.join(readable)}.",
+        )
+    if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+        return load_format("jams" if b'"file_metadata"' in data else "json")
+    return load_format("lab")

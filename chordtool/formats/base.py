@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from chordtool.segments import Transcription
@@ -20,8 +20,13 @@ class FormatOptions:
     audio: Path | None = None
     """The recording, for formats that can show or embed it."""
     embed_audio: bool = False
+    """Put the recording into the result, so that it is one file."""
     title: str = ""
-    """A name for people; the source's stem if empty."""
+    """A name for people; the recording's own title, or else the source's stem, if empty."""
+    capo: int = 0
+    """The fret at which the chords as written are played with a capo; 0 is none."""
+    target: Path | None = None
+    """Where the result will be, so that what it links to can be named from there."""
 
 
 @dataclass(frozen=True)
@@ -36,5 +41,7 @@ class Format:
     """Raises FormatError if the transcription cannot be written this way."""
     read: Callable[[bytes], Transcription] | None = None
     """Raises FormatError or LabelError; ``None`` if the format cannot be read back."""
-    binary: bool = field(default=False)
+    binary: bool = False
     """Whether the result is not text, so that a terminal should not see it."""
+    joinable: bool = False
+    """Whether the results of many recordings may be written one after the other to one file."""

@@ -1,0 +1,85 @@
+"""``chordtool convert``."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Simplify(str, Enum):
+    """Ways to simplify that ``--simplify`` takes."""
+
+    none = "none"
+    majmin = "majmin"
+    triads = "triads"
+
+
+class Spelling(str, Enum):
+    """Spellings that ``--spelling`` takes."""
+
+    default = "default"
+    sharps = "sharps"
+    flats = "flats"
+    key = "key"
+
+
+def convert(
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", help="Chords: a .lab, .json or .jams file.")
+    ],
+    target: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="The result, or - for standard output."),
+    ],
+    format_name: Annotated[
+        str | None,
+        typer.Option("-f", "--format", help="Format of OUT.  [default: what its suffix says]"),
+    ] = None,
+    transpose: Annotated[
+        int, typer.Option(min=-24, max=24, help="Move the chords by so many semitones.")
+    ] = 0,
+    capo: Annotated[
+        int, typer.Option(min=0, max=11, help="Write the chords to play with a capo at this fret.")
+    ] = 0,
+    simplify: Annotated[
+        Simplify, typer.Option(help="Major and minor only, or triads only.")
+    ] = Simplify.none,
+    spelling: Annotated[
+        Spelling,
+        typer.Option(help="How black keys are called.  default: the format's own way."),
+    ] = Spelling.default,
+    top: Annotated[int, typer.Option(min=0, help="Alternatives a chord shows, at most.")] = 3,
+    title: Annotated[str, typer.Option(help="Title in formats that have one.")] = "",
+    audio: Annotated[
+        Path | None, typer.Option(help="The recording, for formats that can play it.")
+    ] = None,
+    embed_audio: Annotated[
+        bool, typer.Option("--embed-audio", help="Put the recording into the page.")
+    ] = False,
+) -> None:
+    """Turn written chords into another format, key or vocabulary.
+
+    A page to practise with: chordtool convert song.json song.html --capo 2 --audio song.mp3
+    """
+    from chordtool.convert import Conversion, convert_file
+    from chordtool.formats import FormatOptions
+
+    data = convert_file(
+        source,
+        None if str(target) == "-" else target,
+        Conversion(transpose, capo, simplify.value),
+        format_name=format_name,
+        options=FormatOptions(
+            top=top,
+            spelling=spelling.value,
+            title=title,
+            audio=audio,
+            embed_audio=embed_audio,
+        ),
+    )
+    if data is not None:
+        sys.stdout.buffer.write(data)

@@ -46,9 +46,9 @@ def mir_eval_quality(label: str) -> str:
     if label in ("N", "X"):
         return label
     # mir_eval takes minmaj7 for an extended min; the vocabulary has it as a class of its own.
-    _, quality, degrees, _ = mir_eval.chord.split(label, reduce_extended_chords=False)
+    _, quality, _, _ = mir_eval.chord.split(label, reduce_extended_chords=False)
     if quality != "minmaj7":
-        _, quality, degrees, _ = mir_eval.chord.split(label, reduce_extended_chords=True)
+        _, quality, _, _ = mir_eval.chord.split(label, reduce_extended_chords=True)
     return "X" if quality in ("1", "5") else quality
 
 

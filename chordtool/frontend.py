@@ -20,6 +20,9 @@ C1: Final = 32.70319566257483
 
 KINDS: Final = ("cqt", "hybrid-cqt", "harmonic-cqt-db", "other")
 
+_FROM_HOP_ON: Final = ("hybrid-cqt", "harmonic-cqt-db")
+"""Kinds whose frames were labelled as the stretch from one hop to the next."""
+
 
 def _whole(value: object, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
@@ -92,13 +95,18 @@ class FrontEnd:
         frames = 1 + self.chunk_samples // self.hop_length
         return self.chunk_samples / self.sample_rate / frames
 
+    @property
+    def _begins_on_hop(self) -> bool:
+        return self.chunk_samples is not None or self.kind in _FROM_HOP_ON
+
     def frame_times(self, n_frames: int) -> NDArray[np.float64]:
         """The time that each frame stands for in seconds, float64 [n_frames].
 
-        Frame k is centred on sample ``k * hop_length``; in chunked mode it stands, as in BTC's
-        own program, for the stretch from ``k * frame_seconds`` on, and this is its middle.
+        Frame k is centred on sample ``k * hop_length``. In chunked mode, and for the teachers'
+        front ends, it stands as in their own programs, which trained them so, for the stretch
+        from ``k * frame_seconds`` on, and this is its middle.
         """
-        offset = 0.0 if self.chunk_samples is None else 0.5
+        offset = 0.5 if self._begins_on_hop else 0.0
         times: NDArray[np.float64] = (
             np.arange(n_frames, dtype=np.float64) + offset
         ) * self.frame_seconds
@@ -110,7 +118,7 @@ class FrontEnd:
         Frame k reaches from edge k to edge k + 1; the first edge is 0, the last ``seconds``,
         the edges never fall.
         """
-        offset = 0.5 if self.chunk_samples is None else 0.0
+        offset = 0.0 if self._begins_on_hop else 0.5
         edges: NDArray[np.float64] = (
             np.arange(n_frames + 1, dtype=np.float64) - offset
         ) * self.frame_seconds

@@ -1,0 +1,94 @@
+"""Which recordings the paths on a command line mean."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from chordtool.audio.mono import shown
+from chordtool.errors import AudioError, UsageError
+
+# fmt: off
+AUDIO_SUFFIXES: Final = frozenset((
+    ".3gp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".asf", ".au", ".avi",
+    ".caf", ".dff", ".dsf", ".dts", ".eac3", ".flac", ".flv", ".m4a", ".m4b", ".m4v", ".mka",
+    ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpc", ".oga", ".ogg", ".opus", ".rf64", ".snd",
+    ".spx", ".tta", ".w64", ".wav", ".wave", ".weba", ".webm", ".wma", ".wv",
+))
+# fmt: on
+"""Suffixes of files that are taken for recordings in folders, lower case with the dot."""
+
+
+def find_audio(paths: Iterable[str | Path], *, strict: bool = False) -> list[Path]:
+    """The recordings that files, folders and glob patterns mean, each once, in order.
+
+    A file is taken whatever its name. A folder stands for the recordings in it and below it,
+    sorted, known by :data:`AUDIO_SUFFIXES`, hidden ones left out; links are followed, a folder
+    is entered once. A name with ``*``, ``?`` or ``[`` that is no file is a pattern, where ``**``
+    means any depth. ``-`` stays as it is.
+
+    What stands for no recording stays as it is, too, so that :func:`load` fails on it alone and
+    the others still come out.
+
+    Args:
+        strict: raise over what stands for no recording instead.
+
+    Raises:
+        UsageError: no paths were given.
+        AudioError: ``strict``, and a path is missing, or a folder or pattern has no recording.
+    """
+    found: dict[Path, None] = {}
+    given = False
+    for path in paths:
+        given = True
+        recordings = _expand(os.fspath(path))
+        if strict and not recordings:
+            raise AudioError(
+                f"There is no recording at {shown(path)}.",
+                hint="Give audio files, or folders that hold some.",
+            )
+        found.update(dict.fromkeys(recordings or [Path(path)]))
+    if not given:
+        raise UsageError("No recordings were given.", hint="Name files, folders, or - for a pipe.")
+    return list(found)
+
+
+def _expand(path: str) -> list[Path]:
+    if path == "-":
+        return [Path(path)]
+    if os.path.isdir(path):  # noqa: PTH112 - Path drops what a name cannot hold
+        return list(_walk(path))
+    if os.path.lexists(path) or not glob.has_magic(path):
+        return [Path(path)] if os.path.exists(path) else []  # noqa: PTH110
+    recordings: list[Path] = []
+    for match in sorted(glob.glob(path, recursive=True)):  # noqa: PTH207
+        if os.path.isdir(match):  # noqa: PTH112
+            recordings.extend(_walk(match))
+        elif _is_audio(match):
+            recordings.append(Path(match))
+    return recordings
+
+
+def _walk(top: str) -> Iterator[Path]:
+    entered: set[tuple[int, int]] = set()
+    for folder, subfolders, files in os.walk(top, followlinks=True):
+        try:
+            status = os.stat(folder)  # noqa: PTH116
+        except OSError:  # vanished since its parent was listed
+            subfolders.clear()
+            continue
+        if (status.st_dev, status.st_ino) in entered:
+            subfolders.clear()
+            continue
+        entered.add((status.st_dev, status.st_ino))
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and _is_audio(name):
+                yield Path(folder, name)
+
+
+def _is_audio(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES  # noqa: PTH122

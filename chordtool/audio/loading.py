@@ -1,0 +1,203 @@
+"""A recording's way from file or stream to mono samples, by whichever decoder can read it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from chordtool.audio.mono import Limits, MonoSignal, SourceFacts, shown
+from chordtool.errors import AudioError
+from chordtool.types import Samples
+
+_CHUNK: Final = 1 << 20
+_CLEARLY_LONGER: Final = 0.1
+"""Seconds. Less than this between two decoders is padding, and not worth a change."""
+_HINT: Final = "Play it in a music player: if that fails too, the file is damaged or no audio."
+
+
+@dataclass(frozen=True)
+class Audio:
+    """A decoded recording."""
+
+    samples: Samples
+    """Mono, finite, at ``sample_rate``; at least one."""
+    sample_rate: int
+    """Hz."""
+    seconds: float
+    """Exact length of the source: its frames over its own rate."""
+    facts: SourceFacts
+
+
+def load(source: Path | BinaryIO, sample_rate: int, *, limits: Limits | None = None) -> Audio:
+    """Decode a recording, mix it to mono and bring it to a sample rate.
+
+    The source is decoded in blocks: memory holds the mono signal at the target rate and one
+    block. Encoder delay and padding are taken off where the file tells of them. A damaged
+    recording gives what can be decoded of it. NaN and infinite samples count as silence.
+
+    Args:
+        source: a file; ``Path("-")`` is standard input; or a stream of an encoded recording,
+            which is copied to a temporary file.
+        sample_rate: wanted, Hz.
+        limits: what the recording may cost; the defaults of :class:`Limits` if ``None``.
+
+    Raises:
+        AudioError: there is nothing to read, nothing to hear, or too much of it.
+    """
+    limits = limits or Limits()
+    name = "Standard input" if source == Path("-") else _name_of(source)
+    with _opened(source, name, limits) as file:
+        return _Loader(file, name, sample_rate, limits).load()
+
+
+def _name_of(source: Path | BinaryIO) -> str:
+    return shown(source) if isinstance(source, os.PathLike) else "The stream"
+
+
+@contextmanager
+def _opened(source: Path | BinaryIO, name: str, limits: Limits) -> Iterator[BinaryIO]:
+    """A regular file with a descriptor, positioned anywhere."""
+    if isinstance(source, os.PathLike) and source != Path("-"):
+        with _open_path(source, name) as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                yield file
+                return
+            with _spooled(file, name, limits) as copy:
+                yield copy
+        return
+    stream = sys.stdin.buffer if isinstance(source, os.PathLike) else source
+    with _spooled(stream, name, limits) as copy:
+        yield copy
+
+
+def _open_path(path: Path, name: str) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except IsADirectoryError:
+        raise AudioError(
+            f"{name} is a folder without recordings.",
+            hint="Give a folder that holds audio files, or the files themselves.",
+        ) from None
+    except FileNotFoundError:
+        raise AudioError(f"{name} does not exist.", hint="Check the spelling.") from None
+    except PermissionError:
+        raise AudioError(
+            f"{name} may not be read.", hint="Change its permissions, or copy it elsewhere."
+        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise AudioError(f"{name} cannot be opened: {_reason(error)}.", hint=_HINT) from None
+
+
+@contextmanager
+def _spooled(stream: BinaryIO, name: str, limits: Limits) -> Iterator[BinaryIO]:
+    """A copy of the stream on disk: decoders seek, and FFmpeg must see the end of an mp4 first."""
+    try:
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise _no_room(error) from None
+    with copy:
+        for chunk in _chunks(stream, name, limits):
+            try:
+                copy.write(chunk)
+                copy.flush()
+            except OSError as error:
+                raise _no_room(error) from None
+        yield copy
+
+
+def _chunks(stream: BinaryIO, name: str, limits: Limits) -> Iterator[bytes]:
+    size = 0
+    while True:
+        try:
+            chunk = stream.read(_CHUNK)
+        except (OSError, ValueError) as error:
+            raise AudioError(f"{name} cannot be read: {_reason(error)}.", hint=_HINT) from None
+        if not chunk:
+            return
+        size += len(chunk)
+        if size > limits.stream_bytes:
+            raise AudioError(
+                f"{name} holds more than {limits.stream_bytes} bytes.",
+                hint="Save it to a file first.",
+            )
+        yield chunk
+
+
+def _no_room(error: OSError) -> AudioError:
+    return AudioError(
+        f"There is no room for a temporary file: {_reason(error)}.",
+        hint="Point TMPDIR to a folder with space.",
+    )
+
+
+class _Loader:
+    """Tries the decoders in turn and keeps the one that gets furthest."""
+
+    def __init__(self, file: BinaryIO, name: str, sample_rate: int, limits: Limits) -> None:
+        self._file = file
+        self._name = name
+        self._sample_rate = sample_rate
+        self._limits = limits
+        self._failure: Exception | None = None
+
+    def load(self) -> Audio:
+        size = os.fstat(self._file.fileno()).st_size
+        if size == 0:
+            raise AudioError(f"{self._name} is empty.", hint="Get the recording again.")
+        best: tuple[MonoSignal, SourceFacts] | None = None
+        for decode in (_decode_with_libsndfile, _decode_with_ffmpeg):
+            signal = MonoSignal(self._sample_rate, self._limits, size, self._name)
+            facts, complete = self._attempt(decode, signal)
+            reached = best[0].seconds + _CLEARLY_LONGER if best else 0.0
+            if facts and signal.seconds > reached:
+                best = signal, facts
+            if best and complete:
+                break
+        if best is None:
+            raise AudioError(
+                f"{self._name} holds no audio that can be read.", hint=_HINT
+            ) from self._failure
+        signal, facts = best
+        samples = signal.finish()
+        return Audio(samples, self._sample_rate, signal.seconds, facts)
+
+    def _attempt(self, decode: Decoder, signal: MonoSignal) -> tuple[SourceFacts | None, bool]:
+        try:
+            return decode(self._file, signal)
+        except AudioError:
+            raise
+        except MemoryError:
+            raise AudioError(
+                f"{self._name} does not fit into memory.", hint="Cut it into shorter pieces."
+            ) from None
+        except Exception as error:  # whatever a decoder raises over a file that is none of its own
+            self._failure = error
+        return None, False
+
+
+def _reason(error: BaseException) -> str:
+    text = error.strerror if isinstance(error, OSError) else str(error)
+    first = (text or type(error).__name__).splitlines()[0]
+    return first.rstrip(". ")
+
+
+Decoder = Callable[[BinaryIO, MonoSignal], tuple[SourceFacts, bool]]
+
+
+def _decode_with_libsndfile(file: BinaryIO, signal: MonoSignal) -> tuple[SourceFacts, bool]:
+    from chordtool.audio import libsndfile
+
+    return libsndfile.decode(file, signal)
+
+
+def _decode_with_ffmpeg(file: BinaryIO, signal: MonoSignal) -> tuple[SourceFacts, bool]:
+    from chordtool.audio import ffmpeg  # slow to import, seldom needed
+
+    return ffmpeg.decode(file, signal)

@@ -8,6 +8,7 @@ What chordtool itself registers is always there.
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
@@ -102,7 +103,7 @@ def _foreign(group: str) -> dict[str, Plugin]:
             entry_points = [e for e in dist.entry_points if e.group == group]
         except Exception:  # a broken installation of somebody else's package
             continue
-        if package == OURSELVES or (allowed is not None and package not in allowed):
+        if package == OURSELVES or (allowed is not None and _canonical(package) not in allowed):
             continue
         for entry_point in entry_points:
             found.setdefault(entry_point.name, Plugin(entry_point.name, package, entry_point))
@@ -113,4 +114,9 @@ def _allowed() -> frozenset[str] | None:
     value = os.environ.get("CHORDTOOL_PLUGINS")
     if value is None:
         return None
-    return frozenset(name.strip() for name in value.split(",") if name.strip())
+    return frozenset(_canonical(name.strip()) for name in value.split(",") if name.strip())
+
+
+def _canonical(name: str) -> str:
+    """A distribution's name as PEP 503 compares it: My_Package is my-package."""
+    return re.sub(r"[-_.]+", "-", name).lower()

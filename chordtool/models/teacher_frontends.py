@@ -137,9 +137,7 @@ def _high_bins(tuning: float) -> tuple[int, int, NDArray[np.float32]]:
     )
     lengths = front_end.sample_rate / (alpha * frequencies)
     n_full = int(np.sum(2 ** np.ceil(np.log2(lengths)) >= n_fft))
-    spectra = np.abs(
-        wavelet_spectra(frequencies[n_full:], front_end.sample_rate, alpha, n_fft)
-    )
+    spectra = np.abs(wavelet_spectra(frequencies[n_full:], front_end.sample_rate, alpha, n_fft))
     spectra *= (lengths[n_full:] / n_fft / math.sqrt(n_fft))[:, None]
     heard = np.flatnonzero(spectra.any(axis=0))
     low, high = int(heard[0]), int(heard[-1]) + 1

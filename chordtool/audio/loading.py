@@ -52,9 +52,35 @@ def load(source: Path | BinaryIO, sample_rate: int, *, limits: Limits | None = N
         AudioError: there is nothing to read, nothing to hear, or too much of it.
     """
     limits = limits or Limits()
+
+    def make_signal(size: int, name: str) -> MonoSignal:
+        return MonoSignal(sample_rate, limits, size, name)
+
+    signal, facts = decode(source, make_signal, limits)
+    samples = signal.finish()
+    return Audio(samples, sample_rate, signal.seconds, facts)
+
+
+def decode(
+    source: Path | BinaryIO, make_signal: Callable[[int, str], MonoSignal], limits: Limits
+) -> tuple[MonoSignal, SourceFacts]:
+    """Decode a recording into a signal by the decoder that gets furthest.
+
+    Args:
+        source: as for :func:`load`.
+        make_signal: called with the source's size in bytes and its name, once for each decoder
+            that is tried.
+        limits: what the recording may cost.
+
+    Returns:
+        The signal, not finished yet, and what the source says of itself.
+
+    Raises:
+        AudioError: there is nothing to read, nothing to hear, or too much of it.
+    """
     name = "Standard input" if source == Path("-") else _name_of(source)
     with _opened(source, name, limits) as file:
-        return _Loader(file, name, sample_rate, limits).load()
+        return _Loader(file, name, make_signal).load()
 
 
 def _name_of(source: Path | BinaryIO) -> str:
@@ -140,21 +166,22 @@ def _no_room(error: OSError) -> AudioError:
 class _Loader:
     """Tries the decoders in turn and keeps the one that gets furthest."""
 
-    def __init__(self, file: BinaryIO, name: str, sample_rate: int, limits: Limits) -> None:
+    def __init__(
+        self, file: BinaryIO, name: str, make_signal: Callable[[int, str], MonoSignal]
+    ) -> None:
         self._file = file
         self._name = name
-        self._sample_rate = sample_rate
-        self._limits = limits
+        self._make_signal = make_signal
         self._failure: Exception | None = None
 
-    def load(self) -> Audio:
+    def load(self) -> tuple[MonoSignal, SourceFacts]:
         size = os.fstat(self._file.fileno()).st_size
         if size == 0:
             raise AudioError(f"{self._name} is empty.", hint="Get the recording again.")
         best: tuple[MonoSignal, SourceFacts] | None = None
-        for decode in (_decode_with_libsndfile, _decode_with_ffmpeg):
-            signal = MonoSignal(self._sample_rate, self._limits, size, self._name)
-            facts, complete = self._attempt(decode, signal)
+        for decoder in (_decode_with_libsndfile, _decode_with_ffmpeg):
+            signal = self._make_signal(size, self._name)
+            facts, complete = self._attempt(decoder, signal)
             reached = best[0].seconds + _CLEARLY_LONGER if best else 0.0
             if facts and signal.seconds > reached:
                 best = signal, facts
@@ -164,13 +191,11 @@ class _Loader:
             raise AudioError(
                 f"{self._name} holds no audio that can be read.", hint=_HINT
             ) from self._failure
-        signal, facts = best
-        samples = signal.finish()
-        return Audio(samples, self._sample_rate, signal.seconds, facts)
+        return best
 
-    def _attempt(self, decode: Decoder, signal: MonoSignal) -> tuple[SourceFacts | None, bool]:
+    def _attempt(self, decoder: Decoder, signal: MonoSignal) -> tuple[SourceFacts | None, bool]:
         try:
-            return decode(self._file, signal)
+            return decoder(self._file, signal)
         except AudioError:
             raise
         except MemoryError:

@@ -6,7 +6,6 @@ has no name and is gone with its last user.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -69,10 +68,11 @@ def open_signals(
     Raises:
         AudioError: there is nothing to hear, too much of it, or no room for a temporary file.
     """
+    limits = limits or Limits()
     rates = sorted(set(sample_rates))
     tapes: list[_Tape] = []
 
-    def make_signal(limits: Limits, size: int, name: str) -> MonoSignal:
+    def make_signal(size: int, name: str) -> MonoSignal:
         made = [_TapedSignal(rate, limits, size, name, memory_samples) for rate in rates]
         tapes.extend(signal.tape for signal in made)
         return _Several(made)
@@ -114,7 +114,7 @@ class _Tape:
             return self._blocks[0][start:stop]
         self._file.seek(4 * start)
         samples = np.empty(stop - start, np.float32)
-        view, got = memoryview(samples).cast("B"), 0
+        view, got = samples.data.cast("B"), 0
         while got < len(view):
             count = self._file.readinto(view[got:])  # type: ignore[attr-defined]
             if not count:
@@ -129,7 +129,7 @@ class _Tape:
 
 
 def _write(file: BinaryIO, block: Samples) -> None:
-    view, done = memoryview(np.ascontiguousarray(block)).cast("B"), 0
+    view, done = np.ascontiguousarray(block).data.cast("B"), 0
     while done < len(view):
         done += file.write(view[done:])
 

@@ -28,6 +28,11 @@ CORPUS_SCHEMA: Final = 1
 """Version of the folder's layout. Folders that are newer than this are refused."""
 
 
+def recording_path(corpus: Path, audio_sha256: str) -> Path:
+    """Where a corpus keeps the labelled recording of some audio."""
+    return corpus / "recordings" / audio_sha256[:2] / f"{audio_sha256}.safetensors"
+
+
 @dataclass(frozen=True)
 class Description:
     """What a corpus is made with: ``corpus.json``."""
@@ -211,7 +216,7 @@ class Corpus:
 
     def recording_path(self, audio_sha256: str) -> Path:
         """Where the labelled recording of some audio lies."""
-        return self.path / "recordings" / audio_sha256[:2] / f"{audio_sha256}.safetensors"
+        return recording_path(self.path, audio_sha256)
 
     def is_current(self, row: Row) -> bool:
         """Whether a row's recording is labelled, and with what the corpus is made with now."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Annotated, Any, Final, TextIO
@@ -60,8 +60,15 @@ COMMANDS: Final[dict[str, Command]] = {
         "Turn written chords into another format, key or vocabulary.",
         _SONGS,
     ),
+    "info": Command("chordtool.commands.info", "Show what a recording is and holds.", _SONGS),
     "models": Command(
         "chordtool.commands.models", "List models, fetch and check their weights.", _PROGRAM
+    ),
+    "config": Command(
+        "chordtool.commands.config", "Show the settings in force and their sources.", _PROGRAM
+    ),
+    "doctor": Command(
+        "chordtool.commands.doctor", "Find out what is missing and what mends it.", _PROGRAM
     ),
 }
 """Every command in the order of the help."""
@@ -94,6 +101,17 @@ def build(*names: str) -> typer.Typer:
     return app
 
 
+def whole_program() -> TyperGroup:
+    """The program with every command in full."""
+    return _parsed(COMMANDS)
+
+
+def _parsed(names: Iterable[str]) -> TyperGroup:
+    program = get_command(build(*names))
+    assert isinstance(program, TyperGroup)
+    return program
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit; the console script and ``python -m chordtool`` call this."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -105,8 +123,7 @@ def run(arguments: Sequence[str]) -> int:
     warnings.showwarning = _show_warning
     try:
         called = _called(arguments)
-        program = get_command(build(*called))
-        assert isinstance(program, TyperGroup)
+        program = _parsed(called)
         status = program(
             args=list(arguments),
             prog_name="chordtool",

@@ -322,6 +322,20 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else None
 
 
+def as_text(value: Any) -> str:
+    """A value as people read it."""
+    if value is None:
+        return ""
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def describe_file(path: Path | None) -> str:
+    """Where the settings file is, or why there is none."""
+    if path is None:
+        return f"none: {CONFIG_ENV} is set to nothing"
+    return str(path) if path.is_file() else f"{path} (not there: all as it comes)"
+
+
 def _unknown(path: Path | None, key: str, known: list[str]) -> UsageError:
     from difflib import get_close_matches
 

@@ -1,0 +1,62 @@
+"""``chordtool config``: what is in force, and from where."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from chordtool import settings
+from chordtool.commands.output import show_json, show_table
+from chordtool.errors import ExitCode
+
+config = typer.Typer(invoke_without_command=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+
+
+@config.callback()
+def show(
+    context: typer.Context,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show the settings that are at their defaults, too.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show which settings are in force and where they come from.
+
+    A flag wins over its CHORDTOOL_* variable, which wins over the settings file.
+    """
+    if context.invoked_subcommand:
+        return
+    from chordtool.cli import COMMANDS, whole_program
+
+    path = settings.config_path()
+    found = settings.in_force(settings.read(path), path, whole_program(), COMMANDS)
+    shown = [setting for setting in found if everything or setting.source != "default"]
+    if json:
+        there = path is not None and path.is_file()
+        file = {"path": str(path) if path else None, "exists": there}
+        show_json({"file": file, "settings": [asdict(setting) for setting in shown]})
+        return
+    show_table(
+        ("setting", "value", "from", "variable"),
+        ((s.name, settings.as_text(s.value), s.source, s.variable) for s in shown),
+    )
+    typer.echo(f"Settings file: {settings.describe_file(path)}", err=True)
+    if not everything:
+        typer.echo("All others are at their defaults; --all shows them.", err=True)
+
+
+@config.command("path")
+def path_(json: Json = False) -> None:
+    """Print where the settings file is, or would be."""
+    path = settings.config_path()
+    if json:
+        show_json(str(path) if path else None)
+    elif path:
+        typer.echo(path)
+    else:
+        typer.echo(f"None: {settings.CONFIG_ENV} is set to nothing.", err=True)
+        raise typer.Exit(ExitCode.SOME_FAILED)

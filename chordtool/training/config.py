@@ -1,0 +1,427 @@
+"""What a training run is: one frozen dataclass a command, with the paper's values as defaults.
+
+The values are those of arXiv 2602.19778; where its text and its public code disagree, the
+text's is the default. A run writes its configuration to ``config.json`` in its folder, and
+``--config`` reads it back.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import types
+import typing
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from chordtool.errors import UsageError
+from chordtool.frontend import FrontEnd
+
+CONFIG_SCHEMA: Final = 1
+MAX_CONFIG_BYTES: Final = 1 << 20
+
+_RUN_ONLY: Final = "run_only"
+
+
+def _setting(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    panel: str = "Method",
+    run_only: bool = False,
+) -> Any:
+    """A field with its help text and range; ``run_only`` ones may change when a run goes on."""
+    metadata = {
+        "help": help, "low": low, "high": high, "choices": choices,
+        "panel": panel, _RUN_ONLY: run_only,
+    }  # fmt: skip
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What both stages have in common."""
+
+    student: str = _setting("btc", "Architecture of the student: btc or 2e1d.")
+
+    # Loss
+    loss: str = _setting(
+        "cross-entropy", "Loss on the labels.", choices=("cross-entropy", "focal"), panel="Loss"
+    )
+    focal_gamma: float = _setting(
+        2.0, "Exponent of the focal loss.", low=0.0, high=10.0, panel="Loss"
+    )
+    kd_alpha: float = _setting(
+        0.0, "Share of the teacher's soft labels in the loss; 0 is none.",
+        low=0.0, high=1.0, panel="Loss",
+    )  # fmt: skip
+    kd_weighting: str = _setting(
+        "selective", "How frames count in the teacher's share: by its confidence, or all alike.",
+        choices=("selective", "plain"), panel="Loss",
+    )  # fmt: skip
+    temperature: float = _setting(
+        3.0, "Temperature that softens teacher and student.", low=0.1, high=100.0, panel="Loss"
+    )
+
+    # Optimiser (AdamW) and schedule
+    lr: float = _setting(
+        3e-4, "Learning rate; the peak of the cosine schedule.",
+        low=0.0, high=10.0, panel="Optimiser",
+    )  # fmt: skip
+    schedule: str = _setting(
+        "cosine", "How the learning rate moves.",
+        choices=("cosine", "plateau", "constant"), panel="Optimiser",
+    )  # fmt: skip
+    warmup_epochs: float = _setting(
+        10.0, "Epochs over which the rate rises linearly from --lr-start.",
+        low=0.0, high=1e6, panel="Optimiser",
+    )  # fmt: skip
+    lr_start: float = _setting(
+        1e-4, "Learning rate at the start of the warm-up.", low=0.0, high=10.0, panel="Optimiser"
+    )
+    lr_end: float = _setting(
+        1e-6, "Learning rate at the end of the cosine; floor of the plateau decay.",
+        low=0.0, high=10.0, panel="Optimiser",
+    )  # fmt: skip
+    plateau_factor: float = _setting(
+        0.9, "Plateau decay: the rate is multiplied by this after an epoch without improvement.",
+        low=0.01, high=1.0, panel="Optimiser",
+    )  # fmt: skip
+    weight_decay: float = _setting(
+        1e-5, "AdamW's weight decay.", low=0.0, high=10.0, panel="Optimiser"
+    )
+    clip_norm: float = _setting(
+        1.0, "Largest norm of the gradient; 0 is no limit.", low=0.0, high=1e6, panel="Optimiser"
+    )
+    epochs: int = _setting(100, "Epochs at most.", low=1, high=1_000_000, panel="Optimiser")
+    patience: int = _setting(
+        10, "Stop after this many epochs without improvement; 0 is never.",
+        low=0, high=1_000_000, panel="Optimiser",
+    )  # fmt: skip
+    ema_decay: float = _setting(
+        0.0, "Keep, validate and export a moving average of the weights with this decay; 0 is off.",
+        low=0.0, high=0.999999, panel="Optimiser",
+    )  # fmt: skip
+    dropout: float | None = _setting(
+        None, "Dropout, instead of the architecture's own.", low=0.0, high=0.95, panel="Optimiser"
+    )
+
+    # Data
+    batch_size: int = _setting(
+        256, "Segments a step, over all processes.", low=1, high=1 << 16, panel="Data"
+    )
+    segment_frames: int = _setting(108, "Frames of a segment.", low=1, high=10_000, panel="Data")
+    stride: int = _setting(
+        108, "Frames from one segment's start to the next.", low=1, high=10_000, panel="Data"
+    )
+    validation_share: float = _setting(
+        0.1, "Share of the songs that validate.", low=0.0, high=0.9, panel="Data"
+    )
+    test_share: float = _setting(
+        0.1, "Share of the songs that are put aside for testing.", low=0.0, high=0.9, panel="Data"
+    )
+    split: str | None = _setting(
+        None, "JSON file with lists of song names: train, validation, test.", panel="Data"
+    )
+    song_pattern: str | None = _setting(
+        None, "Regular expression; its first group in a file's stem names the song, so that "
+        "versions of one song stay in one split.", panel="Data",
+    )  # fmt: skip
+    epoch_segments: int = _setting(
+        0, "Segments of an epoch, drawn anew for each; 0 is all.", low=0, high=1 << 40, panel="Data"
+    )
+    seed: int = _setting(42, "Seed of everything random.", low=0, high=1 << 31, panel="Data")
+
+    # Augmentation (beyond the paper; all off)
+    pitch_low: int = _setting(
+        0, "Pitch shift: lowest, in semitones.", low=-24, high=0, panel="Augmentation"
+    )
+    pitch_high: int = _setting(
+        0, "Pitch shift: highest, in semitones.", low=0, high=24, panel="Augmentation"
+    )
+    jitter_frames: int = _setting(
+        0, "Move segment starts by up to this many frames.", low=0, high=10_000,
+        panel="Augmentation",
+    )  # fmt: skip
+    gain_db: float = _setting(
+        0.0, "Random gain, plus or minus.", low=0.0, high=60.0, panel="Augmentation"
+    )
+    eq_db: float = _setting(
+        0.0, "Random smooth equaliser, plus or minus.", low=0.0, high=60.0, panel="Augmentation"
+    )
+    noise_db: float = _setting(
+        0.0, "Random noise floor: up to this far above 60 dB below the segment's loudest bin.",
+        low=0.0, high=60.0, panel="Augmentation",
+    )  # fmt: skip
+    detune_cents: float = _setting(
+        0.0, "Random detuning, plus or minus.", low=0.0, high=50.0, panel="Augmentation"
+    )
+    mask_frames: int = _setting(
+        0, "SpecAugment: widest masked stretch of frames.", low=0, high=1000, panel="Augmentation"
+    )
+    mask_bins: int = _setting(
+        0, "SpecAugment: widest masked band of bins.", low=0, high=1000, panel="Augmentation"
+    )
+    masks: int = _setting(
+        2, "SpecAugment: masks of each kind a segment.", low=0, high=100, panel="Augmentation"
+    )
+
+    # How the run runs; may differ when it goes on
+    device: str = _setting("auto", "auto, cpu, cuda or mps.", panel="Running", run_only=True)
+    precision: str = _setting(
+        "auto", "auto (bfloat16 or float16 on a GPU, float32 elsewhere), or one of them.",
+        choices=("auto", "float32", "bfloat16", "float16"), panel="Running", run_only=True,
+    )  # fmt: skip
+    threads: int = _setting(
+        0, "CPU threads; 0 leaves them to torch.", low=0, high=1024, panel="Running", run_only=True
+    )
+    checkpoint_minutes: float = _setting(
+        10.0, "Minutes between checkpoints within an epoch; 0 is none.",
+        low=0.0, high=1e6, panel="Running", run_only=True,
+    )  # fmt: skip
+    checkpoint_steps: int = _setting(
+        0, "Steps between checkpoints within an epoch; 0 is none.",
+        low=0, high=1 << 40, panel="Running", run_only=True,
+    )  # fmt: skip
+    max_minutes: float = _setting(
+        0.0, "Stop after this many minutes of this call; 0 is no limit.",
+        low=0.0, high=1e7, panel="Running", run_only=True,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
+        for f in fields(self):
+            object.__setattr__(
+                self, f.name, _checked(f.name, getattr(self, f.name), hints[f.name], f.metadata)
+            )
+        if self.validation_share + self.test_share >= 1.0:
+            raise UsageError(
+                "Validation and test together take all songs.",
+                hint="Leave some for training: lower --validation-share or --test-share.",
+            )
+
+    @property
+    def spare_semitones(self) -> tuple[int, int]:
+        """Semitones needed below and above the student's bins to shift pitch and detune."""
+        detune = 1 if self.detune_cents else 0
+        return self.pitch_high + detune, -self.pitch_low + detune
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready description."""
+        return asdict(self)
+
+    def method(self) -> dict[str, Any]:
+        """The settings that decide the weights; a run goes on only with the same ones."""
+        return {
+            f.name: _plain(getattr(self, f.name))
+            for f in fields(self)
+            if not f.metadata.get(_RUN_ONLY)
+        }
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON, atomically."""
+        from chordtool.files import atomic_write
+
+        document = {"schema": CONFIG_SCHEMA, "command": self.command, **self.to_dict()}
+        with atomic_write(path, "w") as file:
+            file.write(json.dumps(document, indent=1) + "\n")
+
+    @property
+    def command(self) -> str:
+        """Name of the command that it configures."""
+        return "train"
+
+
+@dataclass(frozen=True)
+class DistillConfig(TrainConfig):
+    """Stage 1: a student learns a teacher's labels of unlabelled audio."""
+
+    corpus: tuple[str, ...] = _setting(
+        (), "Labelled corpora; a folder of audio is labelled first.", panel="Input"
+    )
+    weight: tuple[float, ...] = _setting(
+        (), "How often each corpus is seen in an epoch, in their order.", panel="Input"
+    )
+    weigh_by_agreement: bool = _setting(
+        False, "Count recordings by how far several teachers agree on them.", panel="Loss"
+    )
+
+    @property
+    def command(self) -> str:
+        return "distill"
+
+
+@dataclass(frozen=True)
+class FinetuneConfig(TrainConfig):
+    """Stage 2: the student learns ground truth, with the teacher beside it."""
+
+    student: str = _setting(
+        "default", "The student to start from: a run, a checkpoint, an ONNX file or a model's name;"
+        " with --from-scratch the architecture: btc or 2e1d.",
+    )  # fmt: skip
+    labels: tuple[str, ...] = _setting((), "Folders of ground truth.", panel="Input")
+    audio: tuple[str, ...] = _setting(
+        (), "Folders of the audio, in the order of --labels; beside the labels if not given.",
+        panel="Input",
+    )  # fmt: skip
+    weight: tuple[float, ...] = _setting(
+        (), "How often each folder of labels is seen in an epoch, in their order.", panel="Input"
+    )
+    replay: tuple[str, ...] = _setting(
+        (), "Corpora with a teacher's labels to mix in.", panel="Input"
+    )
+    replay_share: float = _setting(
+        0.3, "Share of the segments that come from --replay.", low=0.0, high=0.99, panel="Input"
+    )
+    teacher: str = _setting(
+        "", "Teacher for --kd-alpha; the one on the student's card if not given.", panel="Loss"
+    )
+    from_scratch: bool = _setting(
+        False, "The supervised baseline: random weights, pitch shift, no teacher.", panel="Method"
+    )
+    cache: str | None = _setting(
+        None, "Folder for features and posteriors; in the run's folder if not given.",
+        panel="Input", run_only=True,
+    )  # fmt: skip
+
+    kd_alpha: float = _setting(
+        0.3, "Share of the teacher's soft labels in the loss; 0 is none.",
+        low=0.0, high=1.0, panel="Loss",
+    )  # fmt: skip
+    lr: float = _setting(1e-5, "Learning rate.", low=0.0, high=10.0, panel="Optimiser")
+    schedule: str = _setting(
+        "plateau", "How the learning rate moves.",
+        choices=("cosine", "plateau", "constant"), panel="Optimiser",
+    )  # fmt: skip
+    warmup_epochs: float = _setting(
+        0.0, "Epochs over which the rate rises linearly from --lr-start.",
+        low=0.0, high=1e6, panel="Optimiser",
+    )  # fmt: skip
+    epochs: int = _setting(50, "Epochs at most.", low=1, high=1_000_000, panel="Optimiser")
+    batch_size: int = _setting(
+        128, "Segments a step, over all processes.", low=1, high=1 << 16, panel="Data"
+    )
+    stride: int = _setting(
+        54, "Frames from one segment's start to the next.", low=1, high=10_000, panel="Data"
+    )
+
+    @property
+    def command(self) -> str:
+        return "finetune"
+
+
+FROM_SCRATCH: Final[dict[str, Any]] = {
+    "student": "btc", "kd_alpha": 0.0, "lr": 1e-4, "epochs": 100, "pitch_low": -5, "pitch_high": 6,
+}  # fmt: skip
+"""What ``--from-scratch`` changes in the defaults of :class:`FinetuneConfig`: the paper's
+supervised baseline."""
+
+Config = TypeVar("Config", bound=TrainConfig)
+
+
+def resolve(kind: type[Config], given: dict[str, Any], file: Path | None = None) -> Config:
+    """The configuration of a call: what was given, else what the file says, else the defaults.
+
+    Args:
+        kind: :class:`DistillConfig` or :class:`FinetuneConfig`.
+        given: settings by field name; those that are ``None`` or empty were not given.
+        file: a ``config.json`` of a run.
+
+    Raises:
+        UsageError: a setting is unknown or out of range, or the file is not a configuration.
+    """
+    chosen = {k: v for k, v in given.items() if v is not None and v != () and v != []}
+    base: dict[str, Any] = read_settings(kind, file) if file is not None else {}
+    if kind is FinetuneConfig and {**base, **chosen}.get("from_scratch") and file is None:
+        base = dict(FROM_SCRATCH)
+    return kind(**{**base, **chosen})
+
+
+def read_settings(kind: type[Config], file: Path) -> dict[str, Any]:
+    """The settings in a configuration file.
+
+    Raises:
+        UsageError: the file is missing, too large, not JSON, newer, or of another command.
+    """
+    hint = "Use the config.json of a run."
+    try:
+        if file.is_dir():
+            file = file / "config.json"
+        if file.stat().st_size > MAX_CONFIG_BYTES:
+            raise ValueError("too large")
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}.", hint=hint) from None
+    except (ValueError, RecursionError):
+        raise UsageError(f"{file} is not a configuration.", hint=hint) from None
+    if not isinstance(document, dict):
+        raise UsageError(f"{file} is not a configuration.", hint=hint)
+    schema = document.pop("schema", CONFIG_SCHEMA)
+    command = document.pop("command", None)
+    if not isinstance(schema, int) or schema > CONFIG_SCHEMA:
+        raise UsageError(f"{file} is newer than this program.", hint="Upgrade chordtool.")
+    unknown = sorted(set(document) - {f.name for f in fields(kind)})
+    if unknown:
+        made_by = f"chordtool {command}" if isinstance(command, str) else "another command"
+        raise UsageError(
+            f"{file} has settings that this command does not know: {', '.join(unknown[:3])}.",
+            hint=f"It was written by {made_by}.",
+        )
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in document.items()}
+
+
+def student_front_end() -> FrontEnd:
+    """The front end of the students, not yet normalised."""
+    return FrontEnd()
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _checked(name: str, value: Any, hint: Any, metadata: Any) -> Any:
+    """The value in its field's type and range, or a UsageError."""
+    option = "--" + name.replace("_", "-")
+    optional = isinstance(hint, types.UnionType)
+    if optional:
+        if value is None:
+            return None
+        hint = next(t for t in typing.get_args(hint) if t is not type(None))
+    if typing.get_origin(hint) is tuple:
+        inner = typing.get_args(hint)[0]
+        if not isinstance(value, tuple | list):
+            raise UsageError(f"{option} is not a list.")
+        return tuple(_checked(name, item, inner, {}) for item in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if isinstance(value, Path) and hint is str:
+        value = str(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise UsageError(f"{option} is {value!r}, which is not {_KINDS[hint]}.")
+    if hint is float and not math.isfinite(value):
+        raise UsageError(f"{option} is {value!r}.", hint="It must be a finite number.")
+    low, high = metadata.get("low"), metadata.get("high")
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise UsageError(f"{option} is {value}.", hint=f"It must lie between {low} and {high}.")
+    choices = metadata.get("choices")
+    if choices and value not in choices:
+        raise UsageError(f"{option} is {value!r}.", hint="Choose " + " or ".join(choices) + ".")
+    return value
+
+
+_KINDS: Final = {int: "a whole number", float: "a number", str: "text", bool: "yes or no"}
+
+__all__ = [
+    "FROM_SCRATCH",
+    "DistillConfig",
+    "FinetuneConfig",
+    "TrainConfig",
+    "read_settings",
+    "replace",
+    "resolve",
+    "student_front_end",
+]

@@ -1,0 +1,452 @@
+"""Recordings become batches of segments.
+
+Everything random is a function of the seed and of the epoch, so the position of the loader is
+two numbers, and a run that goes on sees what it would have seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chordtool.errors import TrainingError
+from chordtool.frontend import FrontEnd
+from chordtool.training import slices
+from chordtool.training.config import TrainConfig
+from chordtool.types import Labels
+from chordtool.vocabulary import MASKED, N_CLASSES, QUALITIES, X_INDEX, transpose_class
+
+PosteriorReader = Callable[[Path, int, int], NDArray[np.float32]]
+"""(file, first frame, frame after the last) -> logits float32 [frames, classes]."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """One recording that a student learns from."""
+
+    key: str
+    """What the recording is called in messages and in the split."""
+    song: str
+    """What the split keeps together; recordings of one song share it."""
+    path: Path
+    """safetensors file with ``features`` float16 [frames, bins], not normalised."""
+    n_frames: int
+    labels: Labels | None = None
+    """int16 [frames], :data:`MASKED` where unknown; ``None``: the file's ``labels``."""
+    posteriors: PosteriorReader | None = None
+    """How the teacher's posteriors are read; ``None`` where there are none."""
+    soft_path: Path | None = None
+    """Where the posteriors are; in ``path`` if ``None``."""
+    weight: float = 1.0
+    """How much its frames count in the loss."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Recordings that belong together."""
+
+    name: str
+    tracks: tuple[Track, ...]
+    front_end: FrontEnd
+    """What the stored features are; may have spare bins around the student's."""
+    weight: float = 1.0
+    """How often each segment is seen in an epoch."""
+    validates: bool = True
+    """Whether a part of it is put aside for validation and testing."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Songs by what they are for."""
+
+    train: tuple[Source, ...]
+    validation: tuple[Source, ...]
+    test: tuple[Source, ...]
+
+    def songs(self) -> dict[str, list[str]]:
+        """Names of the songs, JSON-ready."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {
+            part: sorted({t.song for source in sources for t in source.tracks})
+            for part, sources in parts.items()
+        }
+
+
+def split_songs(
+    sources: Sequence[Source], config: TrainConfig, given: dict[str, list[str]] | None = None
+) -> Split:
+    """Split by song: a song's recordings are all in one part, in whichever source they are.
+
+    The songs are sorted, shuffled with the seed, and cut. With ``given`` the songs that it
+    names go where it says, and the others train.
+
+    Raises:
+        TrainingError: a part that is needed would be empty.
+    """
+    songs = sorted({t.song for s in sources if s.validates for t in s.tracks})
+    if given is not None:
+        validation, test = set(given.get("validation", ())), set(given.get("test", ()))
+    else:
+        order = np.random.default_rng(config.seed).permutation(len(songs))
+        shuffled = [songs[i] for i in order]
+        n_validation = _share(len(songs), config.validation_share)
+        n_test = _share(len(songs), config.test_share)
+        if songs and n_validation + n_test >= len(songs):
+            raise _empty("training", len(songs))
+        validation = set(shuffled[:n_validation])
+        test = set(shuffled[n_validation : n_validation + n_test])
+
+    def part(wanted: Callable[[Track], bool], held_out: bool) -> tuple[Source, ...]:
+        chosen = []
+        for source in sources:
+            if held_out and not source.validates:
+                continue
+            tracks = tuple(t for t in source.tracks if wanted(t))
+            if tracks:
+                chosen.append(_with_tracks(source, tracks))
+        return tuple(chosen)
+
+    split = Split(
+        train=part(lambda t: t.song not in validation and t.song not in test, False),
+        validation=part(lambda t: t.song in validation, True),
+        test=part(lambda t: t.song in test, True),
+    )
+    if not split.train:
+        raise _empty("training", len(songs))
+    if not split.validation and config.validation_share > 0:
+        raise _empty("validation", len(songs))
+    return split
+
+
+def _with_tracks(source: Source, tracks: tuple[Track, ...]) -> Source:
+    return Source(source.name, tracks, source.front_end, source.weight, source.validates)
+
+
+def _share(n: int, share: float) -> int:
+    return 0 if share == 0 else max(1, round(n * share))
+
+
+def _empty(part: str, n_songs: int) -> TrainingError:
+    return TrainingError(
+        f"The {part} split is empty: there are {n_songs} songs.",
+        hint="Give more songs, or other values of --validation-share and --test-share.",
+    )
+
+
+def spare_bins(stored: FrontEnd, student: FrontEnd) -> tuple[int, int]:
+    """Bins that stored features have below and above the student's.
+
+    Raises:
+        TrainingError: the two front ends do not describe the same bins and frames.
+    """
+    below = stored.bins_per_octave * np.log2(student.fmin / stored.fmin)
+    low = round(float(below))
+    high = stored.n_bins - student.n_bins - low
+    same = all(
+        getattr(stored, name) == getattr(student, name)
+        for name in ("kind", "sample_rate", "hop_length", "bins_per_octave", "chunk_samples",
+                     "log_offset")
+    )  # fmt: skip
+    if not same or abs(below - low) > 1e-3 or low < 0 or high < 0:
+        raise TrainingError(
+            "The features of the corpus and the front end of the student differ.",
+            hint=f"The corpus has {_described(stored)}, the student needs {_described(student)}.",
+        )
+    return low, high
+
+
+def _described(front_end: FrontEnd) -> str:
+    chunks = f", chunks of {front_end.chunk_samples}" if front_end.chunk_samples else ""
+    return (
+        f"{front_end.kind} of {front_end.n_bins} bins from {front_end.fmin:.2f} Hz, "
+        f"hop {front_end.hop_length} at {front_end.sample_rate} Hz{chunks}"
+    )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Segments, short ones padded at the end."""
+
+    features: NDArray[np.float16]
+    """[batch, frames, bins], not normalised."""
+    labels: Labels
+    """int16 [batch, frames], :data:`MASKED` where unknown or padded."""
+    lengths: NDArray[np.int64]
+    """[batch]: frames that are not padding."""
+    weights: NDArray[np.float32]
+    """[batch]: how much each segment counts."""
+    teacher: NDArray[np.float32] | None
+    """Logits [batch, frames, classes], or ``None`` if no segment has them."""
+    has_teacher: NDArray[np.bool_]
+    """[batch]"""
+    index: NDArray[np.int64]
+    """[batch]: position of each segment in its epoch, which seeds its augmentation."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass
+class Segments:
+    """All segments of some sources, and how to draw and read them.
+
+    Args:
+        sources: recordings.
+        config: segment length, stride, augmentation, seed.
+        front_end: the student's; features are cut to its bins.
+    """
+
+    sources: Sequence[Source]
+    config: TrainConfig
+    front_end: FrontEnd
+    tracks: list[Track] = field(init=False)
+    training: bool = True
+    """Whether segments are shuffled and augmented."""
+
+    def __post_init__(self) -> None:
+        self.tracks = [t for source in self.sources for t in source.tracks]
+        step = self.config.stride if self.training else self.config.segment_frames
+        owners, starts, origins = [], [], []
+        self._low = np.empty(len(self.tracks), np.int64)
+        position = 0
+        for number, source in enumerate(self.sources):
+            low, high = spare_bins(source.front_end, self.front_end)
+            if self.training:
+                _check_spare(source, self.config, low, high)
+            for track in source.tracks:
+                begins = np.arange(0, max(1, track.n_frames - step // 2), step)
+                if not self.training:
+                    begins = np.arange(0, max(1, track.n_frames), step)
+                owners.append(np.full(len(begins), position, np.int64))
+                starts.append(begins.astype(np.int64))
+                origins.append(np.full(len(begins), number, np.int64))
+                self._low[position] = low
+                position += 1
+        self._owner = np.concatenate(owners) if owners else np.zeros(0, np.int64)
+        self._start = np.concatenate(starts) if starts else np.zeros(0, np.int64)
+        self._origin = np.concatenate(origins) if origins else np.zeros(0, np.int64)
+        self._reads_teacher = self.training and self.config.kd_alpha > 0
+
+    def __len__(self) -> int:
+        return len(self._owner)
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of all recordings."""
+        return sum(t.n_frames for t in self.tracks)
+
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that change with the recordings and their labels."""
+        digest = hashlib.sha256()
+        for source in self.sources:
+            digest.update(
+                f"{source.name}\0{source.front_end.fingerprint}\0{source.weight}".encode()
+            )
+            for track in source.tracks:
+                digest.update(f"{track.key}\0{track.song}\0{track.n_frames}\0".encode())
+                if track.labels is not None:
+                    digest.update(track.labels.tobytes())
+        return digest.hexdigest()[:16]
+
+    def epoch(self, epoch: int) -> Plan:
+        """The segments of an epoch in their order."""
+        if not self.training:
+            zeros = np.zeros(len(self), np.int64)
+            return Plan(self._owner, self._start, zeros)
+        rng = np.random.default_rng([self.config.seed, 0, epoch])
+        chosen = np.concatenate([self._drawn(n, rng) for n in range(len(self.sources))])
+        rng.shuffle(chosen)
+        if self.config.epoch_segments:
+            chosen = chosen[: self.config.epoch_segments]
+        owner, start = self._owner[chosen], self._start[chosen]
+        if self.config.jitter_frames:
+            reach = self.config.jitter_frames
+            lengths = np.array([t.n_frames for t in self.tracks], np.int64)[owner]
+            latest = np.maximum(0, lengths - self.config.segment_frames)
+            moved = start + rng.integers(-reach, reach + 1, len(start))
+            # A start that lies past the latest whole segment is the padded tail: it may stay.
+            start = np.clip(moved, 0, np.maximum(latest, start))
+        shift = rng.integers(self.config.pitch_low, self.config.pitch_high + 1, len(start))
+        return Plan(owner, start, shift)
+
+    def _drawn(self, source: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Segments of one source for an epoch: whole rounds, then a random part of one."""
+        own = np.flatnonzero(self._origin == source)
+        wanted = round(self.sources[source].weight * len(own))
+        rounds, rest = divmod(wanted, max(1, len(own)))
+        return np.concatenate([np.tile(own, rounds), rng.permutation(own)[:rest]])
+
+    def gather(self, plan: Plan, first: int, stop: int, step: int = 1) -> Batch:
+        """Read segments ``first, first + step, ...`` before ``stop`` of a plan."""
+        where = np.arange(first, stop, step)
+        frames, bins = self.config.segment_frames, self.front_end.n_bins
+        features = np.zeros((len(where), frames, bins), np.float16)
+        labels = np.full((len(where), frames), MASKED, np.int16)
+        lengths = np.zeros(len(where), np.int64)
+        weights = np.ones(len(where), np.float32)
+        has_teacher = np.zeros(len(where), np.bool_)
+        teacher = None
+        for i, k in enumerate(where.tolist()):
+            track = self.tracks[plan.owner[k]]
+            start, shift = int(plan.start[k]), int(plan.shift[k])
+            stop_frame = min(track.n_frames, start + frames)
+            n = stop_frame - start
+            lengths[i], weights[i] = n, track.weight
+            # What sounds k semitones higher is found that many bins lower in the recording.
+            low = self._low[plan.owner[k]] - shift * self.front_end.bins_per_octave // 12
+            features[i, :n], labels[i, :n] = _read(track, start, stop_frame, int(low), bins)
+            if shift:
+                labels[i] = transpose_class(labels[i], shift)
+            if self._reads_teacher and track.posteriors is not None:
+                if teacher is None:
+                    teacher = np.zeros((len(where), frames, N_CLASSES), np.float32)
+                posteriors = track.posteriors(track.soft_path or track.path, start, stop_frame)
+                teacher[i, :n] = transpose_posteriors(posteriors, shift)
+                has_teacher[i] = True
+        return Batch(features, labels, lengths, weights, teacher, has_teacher, where)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The segments of an epoch; each array is int64 [segments]."""
+
+    owner: NDArray[np.int64]
+    """Which recording."""
+    start: NDArray[np.int64]
+    """First frame."""
+    shift: NDArray[np.int64]
+    """Semitones."""
+
+    def __len__(self) -> int:
+        return len(self.owner)
+
+
+def _check_spare(source: Source, config: TrainConfig, low: int, high: int) -> None:
+    bins = source.front_end.bins_per_octave
+    below, above = config.spare_semitones
+    if (config.pitch_low or config.pitch_high) and bins % 12:
+        raise TrainingError(
+            f"Pitch shift needs whole bins a semitone; {source.name} has {bins} an octave.",
+            hint="Train without --pitch-low and --pitch-high.",
+        )
+    needs_low = config.pitch_high * bins // 12
+    needs_high = -config.pitch_low * bins // 12
+    if low < needs_low or high < needs_high:
+        raise TrainingError(
+            f"The features of {source.name} have no spare bins for this pitch shift.",
+            hint=f"It takes {needs_low} bins below and {needs_high} above the student's; label "
+            f"the corpus with such a front end, or train without pitch shift.",
+        )
+    del below, above
+
+
+def _read(
+    track: Track, start: int, stop: int, low: int, bins: int
+) -> tuple[NDArray[np.float16], Labels]:
+    if track.labels is not None:
+        (features,) = slices.rows(track.path, ("features",), start, stop)
+        labels = track.labels[start:stop]
+    else:
+        features, labels = slices.rows(track.path, ("features", "labels"), start, stop)
+    return features[:, low : low + bins], labels
+
+
+def transpose_posteriors(posteriors: NDArray[Any], semitones: int) -> NDArray[Any]:
+    """Move posteriors [..., 170] up by semitones; ``X`` and ``N`` stay."""
+    if semitones % 12 == 0:
+        return posteriors
+    moved: NDArray[Any] = posteriors.copy()
+    step = len(QUALITIES) * (semitones % 12)
+    moved[..., :X_INDEX] = np.roll(posteriors[..., :X_INDEX], step, axis=-1)
+    return moved
+
+
+def feature_statistics(sources: Sequence[Source], front_end: FrontEnd) -> tuple[float, float]:
+    """Mean and standard deviation over all frames and the student's bins of some recordings.
+
+    Raises:
+        TrainingError: the recordings hold no frames, or features that are not finite.
+    """
+    count, total, squares = 0, 0.0, 0.0
+    for source in sources:
+        low, _ = spare_bins(source.front_end, front_end)
+        for track in source.tracks:
+            for start in range(0, track.n_frames, _STATISTICS_FRAMES):
+                stop = min(track.n_frames, start + _STATISTICS_FRAMES)
+                (stored,) = slices.rows(track.path, ("features",), start, stop)
+                values = stored[:, low : low + front_end.n_bins].astype(np.float32)
+                total += float(values.sum(dtype=np.float64))
+                squares += float(np.einsum("ij,ij->", values, values, dtype=np.float64))
+                count += values.size
+    if count == 0 or not np.isfinite(squares):
+        raise TrainingError(
+            "The training recordings hold no usable features.",
+            hint="Run `chordtool corpus verify` on the corpus.",
+        )
+    mean = total / count
+    deviation = float(np.sqrt(max(squares / count - mean * mean, 0.0)))
+    return mean, max(deviation, 1e-3)
+
+
+_STATISTICS_FRAMES: Final = 8192
+
+
+class Prefetcher:
+    """Batches made ahead of time in a thread.
+
+    Args:
+        jobs: functions that each make a batch, in order.
+        depth: batches that wait at most.
+    """
+
+    def __init__(self, jobs: Iterator[Callable[[], Batch]], depth: int = 4) -> None:
+        self._queue: queue.Queue[Batch | BaseException | None] = queue.Queue(depth)
+        self._stop = threading.Event()
+        self.waited_seconds = 0.0
+        """Time that the consumer has waited for batches."""
+        self._thread = threading.Thread(target=self._work, args=(jobs,), daemon=True)
+        self._thread.start()
+
+    def _work(self, jobs: Iterator[Callable[[], Batch]]) -> None:
+        last: BaseException | None = None
+        try:
+            for job in jobs:
+                if not self._put(job()):
+                    return
+        except BaseException as error:
+            last = error
+        self._put(last)
+
+    def _put(self, item: Batch | BaseException | None) -> bool:
+        while not self._stop.is_set():
+            try:
+                self._queue.put(item, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def __iter__(self) -> Iterator[Batch]:
+        while True:
+            begun = time.perf_counter()
+            item = self._queue.get()
+            self.waited_seconds += time.perf_counter() - begun
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    def close(self) -> None:
+        """Stop the thread; batches that wait are dropped."""
+        self._stop.set()
+        self._thread.join()

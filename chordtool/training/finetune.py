@@ -1,0 +1,123 @@
+"""Stage 2: a student learns ground truth, with its teacher beside it (arXiv 2602.19778).
+
+With ``from_scratch`` it is the paper's supervised baseline instead: random weights, pitch shift,
+no teacher.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+from chordtool.errors import UsageError
+from chordtool.models import Model, load_model
+from chordtool.training import checkpoint, runs
+from chordtool.training.config import FinetuneConfig
+from chordtool.training.data import Source
+from chordtool.training.devices import Place, place
+from chordtool.training.ground_truth import Cache, labelled_source, match, summary, widened
+from chordtool.training.loop import Outcome
+from chordtool.training.progress import Listener, Silent
+from chordtool.training.sources import corpus_source, replayed, weights_for
+
+
+def finetune(
+    config: FinetuneConfig, folder: Path, *, listener: Listener | None = None,
+    overwrite: bool = False,
+) -> Outcome:  # fmt: skip
+    """Train a student on ground truth, or go on with the run in the folder.
+
+    Args:
+        config: the run; ``config.labels`` names the folders of labels.
+        folder: where checkpoints, ``metrics.csv``, ``config.json`` and the cache go.
+        listener: who is told how it goes.
+        overwrite: start anew over a run that is there.
+
+    Raises:
+        UsageError: no labels were named, or a setting makes no sense.
+        ModelError, ModelUnavailableError: the student or the teacher cannot be loaded.
+        TrainingError: the data cannot be used, or the run fails.
+        KeyboardInterrupt: it was interrupted; its state is saved.
+    """
+    if not config.labels:
+        raise UsageError("No labels were given.", hint="Name a folder with --labels DIR.")
+    start = runs.fresh(config.student) if config.from_scratch else starting_student(config)
+    with place(config) as here:
+        told: Listener = (listener or Silent()) if here.leads else Silent()
+        if here.leads:
+            runs.prepare(folder, overwrite=overwrite)
+        here.wait()
+        sources = _sources(config, folder, start, here, told)
+        return runs.execute(config, sources, start, here, folder, told)
+
+
+def starting_student(config: FinetuneConfig) -> runs.Start:
+    """The weights that a configuration starts from.
+
+    Raises:
+        ModelError: they cannot be read, or are of no student.
+    """
+    path = Path(config.student)
+    card, weights = checkpoint.load_checkpoint(path)
+    return runs.Start(
+        card.architecture, card.front_end, weights, config.teacher or card.teacher, str(path)
+    )
+
+
+def _sources(
+    config: FinetuneConfig, folder: Path, start: runs.Start, here: Place, told: Listener
+) -> list[Source]:
+    """All recordings; the leading process fills the cache before the others read it."""
+    if not here.leads:
+        here.wait()
+    labelled = _labelled(config, folder, start, told)
+    if here.leads:
+        here.wait()
+    corpora = [corpus_source(path, song_pattern=config.song_pattern) for path in config.replay]
+    return labelled + replayed(corpora, labelled, config.replay_share, config.stride)
+
+
+def _labelled(
+    config: FinetuneConfig, folder: Path, start: runs.Start, told: Listener
+) -> list[Source]:
+    if config.audio and len(config.audio) != len(config.labels):
+        raise UsageError(
+            f"There are {len(config.labels)} folders of labels and {len(config.audio)} of audio.",
+            hint="Give one --audio for each --labels, or none.",
+        )
+    folders: list[Path | None] = [Path(name) for name in config.audio]
+    folders = folders or [None] * len(config.labels)
+    weights = weights_for(config.labels, config.weight)
+    cache = Cache(Path(config.cache) if config.cache else folder / "cache")
+    front_end = widened(start.front_end, *config.spare_semitones)
+    teacher, teacher_id = _teacher(config, start)
+    sources = []
+    for name, audio_folder, weight in zip(config.labels, folders, weights, strict=True):
+        found = match(Path(name), audio_folder)
+        told.message(f"{name}: {len(found.pairs)} recordings with labels.")
+        source, failed = labelled_source(
+            found, cache, front_end, name=name, weight=weight,
+            song_pattern=config.song_pattern, teacher=teacher, teacher_id=teacher_id,
+            tell=told.prepared,
+        )  # fmt: skip
+        for line in summary([found], failed):
+            told.message(line)
+        sources.append(source)
+    return sources
+
+
+def _teacher(config: FinetuneConfig, start: runs.Start) -> tuple[Callable[[], Model] | None, str]:
+    """How to load the teacher, and what names its posteriors in the cache."""
+    if config.kd_alpha == 0:
+        return None, ""
+    name = config.teacher or start.teacher
+    if not name:
+        raise UsageError(
+            "The student's card names no teacher.",
+            hint="Name one with --teacher, or train without: --kd-alpha 0.",
+        )
+    load = lru_cache(maxsize=1)(lambda: load_model(name))
+    card = load().card.to_json()
+    return load, f"{name}-{hashlib.sha256(card.encode()).hexdigest()}"

@@ -1,0 +1,336 @@
+"""Ground truth: label files matched to audio, features and teacher's posteriors cached on disk.
+
+What the cache holds is named by the hash of the audio and by what was computed from it, so that
+changed audio, another front end or another teacher is computed anew, and several runs can share
+one cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from chordtool import audio
+from chordtool.constantq import log_cqt
+from chordtool.decoding import log_probabilities
+from chordtool.errors import ChordtoolError, TrainingError
+from chordtool.files import atomic_write
+from chordtool.formats import load_format
+from chordtool.frontend import FrontEnd
+from chordtool.models.base import Model
+from chordtool.models.posteriors import resample_posteriors
+from chordtool.segments import Transcription
+from chordtool.training import slices
+from chordtool.training.data import Source, Track
+from chordtool.training.sources import read_log_posteriors, song_names
+from chordtool.types import Labels
+from chordtool.vocabulary import MASKED, N_CLASSES, class_of
+
+SUFFIXES: Final = (".lab", ".jams")
+MAX_LABEL_BYTES: Final = 64 << 20
+
+Tell = Callable[[int, int], None]
+"""(recordings done, recordings in all)"""
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Label files and the audio that they belong to."""
+
+    pairs: tuple[tuple[Path, Path], ...]
+    """(label file, audio file), sorted."""
+    without_audio: tuple[Path, ...]
+    """Label files."""
+    without_labels: tuple[Path, ...]
+    """Audio files."""
+
+
+def match(labels: Path, audio_folder: Path | None = None) -> Matches:
+    """Match label files to audio by name: the same path below the folders, else the same stem.
+
+    Args:
+        labels: a folder; ``.lab`` and ``.jams`` files in it and below it count.
+        audio_folder: where the audio is; beside the labels if ``None``.
+
+    Raises:
+        TrainingError: there are no labels, no audio, or nothing matches.
+    """
+    if not labels.is_dir():
+        raise TrainingError(f"{labels} is not a folder.", hint="Give a folder of .lab files.")
+    files = sorted(p for p in labels.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not files:
+        raise TrainingError(
+            f"There are no label files in {labels}.", hint="They end in .lab or .jams."
+        )
+    root = audio_folder or labels
+    recordings = [p for p in audio.find_audio([root]) if p.is_file()]
+    by_path = {p.relative_to(root).with_suffix(""): p for p in reversed(recordings)}
+    by_stem: dict[str, list[Path]] = {}
+    for path in recordings:
+        by_stem.setdefault(path.stem, []).append(path)
+    pairs, missing = [], []
+    for file in files:
+        found = by_path.get(file.relative_to(labels).with_suffix(""))
+        alike = by_stem.get(file.stem, [])
+        if found is None and len(alike) == 1:
+            found = alike[0]
+        if found is None:
+            missing.append(file)
+        else:
+            pairs.append((file, found))
+    if not pairs:
+        raise TrainingError(
+            f"None of the {len(files)} label files in {labels} has audio in {root}.",
+            hint="Audio and labels belong together by name: song.flac and song.lab. "
+            "Say where the audio is with --audio.",
+        )
+    used = {path for _, path in pairs}
+    unused = tuple(p for p in recordings if p not in used)
+    return Matches(tuple(pairs), tuple(missing), unused)
+
+
+def read_labels(path: Path) -> Transcription:
+    """Read a label file by its suffix.
+
+    Raises:
+        TrainingError: it cannot be read, does not parse, overlaps itself or runs backwards.
+    """
+    try:
+        if path.stat().st_size > MAX_LABEL_BYTES:
+            raise TrainingError("It is too large for a label file.")
+        reader = load_format(path.suffix.lower().lstrip(".")).read
+        assert reader is not None
+        return reader(path.read_bytes())
+    except OSError as error:
+        raise TrainingError(f"{path} cannot be read: {error.strerror}.") from None
+    except ChordtoolError as error:
+        raise TrainingError(
+            f"The labels {path} cannot be used: {error.message}",
+            hint=error.hint or "Mend the file, or move it away.",
+        ) from None
+
+
+def label_frames(transcription: Transcription, front_end: FrontEnd, n_frames: int) -> Labels:
+    """The class of the label at each frame's time, :data:`MASKED` where there is none.
+
+    Returns:
+        int16 [n_frames].
+
+    Raises:
+        LabelError: a label is not a chord.
+    """
+    labels = np.full(n_frames, MASKED, np.int16)
+    segments = transcription.segments
+    if not segments:
+        return labels
+    times = front_end.frame_times(n_frames)
+    starts = np.array([s.start for s in segments])
+    ends = np.array([s.end for s in segments])
+    classes = np.array([class_of(s.label) for s in segments], np.int16)
+    owner = np.searchsorted(starts, times, side="right") - 1
+    inside = (owner >= 0) & (times < ends[np.maximum(owner, 0)])
+    labels[inside] = classes[owner[inside]]
+    return labels
+
+
+def widened(front_end: FrontEnd, below: int, above: int) -> FrontEnd:
+    """A front end with spare semitones below and above."""
+    if not below and not above:
+        return replace(front_end, mean=0.0, std=1.0)
+    per_octave = front_end.bins_per_octave
+    low, high = (-(-n * per_octave // 12) for n in (below, above))
+    return replace(
+        front_end,
+        fmin=front_end.fmin * 2.0 ** (-low / per_octave),
+        n_bins=front_end.n_bins + low + high,
+        mean=0.0,
+        std=1.0,
+    )
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A folder of features and posteriors."""
+
+    folder: Path
+
+    def features(self, path: Path, digest: str, front_end: FrontEnd) -> tuple[Path, int, float]:
+        """Features of a recording, computed if they are not there.
+
+        Returns:
+            the safetensors file with ``features`` float16 [frames, bins], the number of frames,
+            the recording's length in seconds.
+
+        Raises:
+            AudioError: the recording cannot be decoded.
+        """
+        target = self._path(digest, front_end.fingerprint)
+        known = _metadata(target)
+        if known is None:
+            recording = audio.load(path, front_end.sample_rate)
+            stored = log_cqt(recording.samples, front_end).astype(np.float16)
+            _write(target, {"features": stored}, {"seconds": recording.seconds})
+            return target, len(stored), recording.seconds
+        return target, slices.layout(target)["features"].shape[0], float(known["seconds"])
+
+    def posteriors(
+        self, path: Path, digest: str, front_end: FrontEnd, n_frames: int, seconds: float,
+        teacher: Callable[[], Model], teacher_id: str,
+    ) -> Path:  # fmt: skip
+        """A teacher's posteriors at the student's frames, computed if they are not there.
+
+        Returns:
+            the safetensors file with ``log_posteriors`` float16 [frames, 170].
+        """
+        frames = f"{front_end.frame_seconds:.12g}-{front_end.chunk_samples}-{n_frames}"
+        target = self._path(digest, hashlib.sha256(f"{teacher_id}-{frames}".encode()).hexdigest())
+        if _metadata(target) is None:
+            log_posteriors = teacher_posteriors(teacher(), path, front_end, n_frames, seconds)
+            _write(target, {"log_posteriors": log_posteriors}, {"teacher": teacher_id})
+        return target
+
+    def _path(self, digest: str, kind: str) -> Path:
+        return self.folder / digest[:2] / f"{digest[:32]}-{kind[:16]}.safetensors"
+
+
+def teacher_posteriors(
+    teacher: Model, path: Path, front_end: FrontEnd, n_frames: int, seconds: float
+) -> NDArray[np.float16]:
+    """What a teacher says about a recording, at the student's frames.
+
+    Returns:
+        float16 [frames, 170]: log-probabilities. What is lost against float32 is below 0.004
+        nats for classes above e**-8 and below 0.01 nats for all.
+
+    Raises:
+        TrainingError: the teacher has another vocabulary.
+    """
+    if teacher.card.vocabulary != "large":
+        raise TrainingError(
+            f"The teacher {teacher.card.name} has the vocabulary {teacher.card.vocabulary!r}.",
+            hint="A teacher of these students needs the large one.",
+        )
+    samples = audio.load(path, teacher.card.front_end.sample_rate).samples
+    logits = teacher.logits(teacher.features(samples))
+    probabilities = np.exp(log_probabilities(logits))
+    resampled = resample_posteriors(
+        probabilities,
+        teacher.card.front_end.frame_edges(len(logits), seconds),
+        front_end.frame_edges(n_frames, seconds),
+    )
+    assert resampled.shape == (n_frames, N_CLASSES)
+    stored: NDArray[np.float16] = np.log(np.maximum(resampled, 1e-20)).astype(np.float16)
+    return stored
+
+
+def labelled_source(
+    matches: Matches,
+    cache: Cache,
+    front_end: FrontEnd,
+    *,
+    name: str,
+    weight: float = 1.0,
+    song_pattern: str | None = None,
+    teacher: Callable[[], Model] | None = None,
+    teacher_id: str = "",
+    tell: Tell | None = None,
+) -> tuple[Source, dict[Path, str]]:
+    """Recordings with ground truth, their features computed or taken from the cache.
+
+    Returns:
+        the source, and for each recording that could not be used why not.
+
+    Raises:
+        TrainingError: a label file is broken, or no recording is left.
+    """
+    transcriptions = [read_labels(file) for file, _ in matches.pairs]
+    songs = song_names([file for file, _ in matches.pairs], song_pattern)
+    tracks: list[Track] = []
+    failed: dict[Path, str] = {}
+    for number, (_, path) in enumerate(matches.pairs):
+        try:
+            digest = audio_digest(path)
+            stored, n_frames, seconds = cache.features(path, digest, front_end)
+            soft = None
+            if teacher is not None:
+                soft = cache.posteriors(
+                    path, digest, front_end, n_frames, seconds, teacher, teacher_id
+                )
+        except ChordtoolError as error:
+            if isinstance(error, TrainingError):
+                raise
+            failed[path] = error.message
+            continue
+        tracks.append(
+            Track(
+                key=str(path), song=songs[number], path=stored, n_frames=n_frames,
+                labels=label_frames(transcriptions[number], front_end, n_frames),
+                posteriors=None if soft is None else read_log_posteriors, soft_path=soft,
+            )
+        )  # fmt: skip
+        if tell is not None:
+            tell(number + 1, len(matches.pairs))
+    if not tracks:
+        raise TrainingError(
+            f"None of the recordings of {name} can be decoded.",
+            hint=next(iter(failed.values()), ""),
+        )
+    return Source(name, tuple(tracks), front_end, weight), failed
+
+
+def audio_digest(path: Path) -> str:
+    """sha256 of a file's bytes in hex digits."""
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.sha256()
+            while block := file.read(1 << 20):
+                digest.update(block)
+            return digest.hexdigest()
+    except OSError as error:
+        raise TrainingError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def _metadata(path: Path) -> dict[str, Any] | None:
+    """What a cached file says about itself; ``None`` if it is missing or broken."""
+    try:
+        found: dict[str, Any] = json.loads(slices.metadata(path)[_KEY])
+    except (ChordtoolError, KeyError, ValueError):
+        return None
+    return found
+
+
+_KEY: Final = "chordtool.cache"
+
+
+def _write(
+    path: Path, tensors: dict[str, NDArray[np.float16]], metadata: dict[str, object]
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:
+        file.write(save(tensors, metadata={_KEY: json.dumps(metadata)}))
+    slices.forget(path)
+
+
+def summary(matches: Iterable[Matches], failed: dict[Path, str]) -> list[str]:
+    """What did not match, in lines for people."""
+    lines: list[str] = []
+    for found in matches:
+        lines += _list("label files have no audio", found.without_audio)
+        lines += _list("recordings have no labels", found.without_labels)
+    lines += [f"{path}: {why}" for path, why in failed.items()]
+    return lines
+
+
+def _list(what: str, paths: tuple[Path, ...]) -> list[str]:
+    if not paths:
+        return []
+    shown = ", ".join(str(p) for p in paths[:5]) + (", ..." if len(paths) > 5 else "")
+    return [f"{len(paths)} {what}: {shown}"]

@@ -1,0 +1,198 @@
+"""The folder of a run, and what both stages do once they know their recordings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from chordtool.errors import TrainingError, UsageError
+from chordtool.files import atomic_write
+from chordtool.frontend import FrontEnd
+from chordtool.models.card import ModelCard
+from chordtool.models.students import build
+from chordtool.training import checkpoint
+from chordtool.training.config import TrainConfig, student_front_end
+from chordtool.training.data import Segments, Source, Split, feature_statistics, split_songs
+from chordtool.training.devices import Place
+from chordtool.training.loop import Outcome, Trainer
+from chordtool.training.progress import Listener
+from chordtool.vocabulary import N_CLASSES
+
+CONFIG: Final = "config.json"
+SPLIT: Final = "split.json"
+MAX_SPLIT_BYTES: Final = 256 << 20
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run starts from."""
+
+    architecture: str
+    front_end: FrontEnd
+    """With mean and deviation if ``weights`` are given."""
+    weights: dict[str, Tensor] | None = None
+    """``None``: random ones."""
+    teacher: str = ""
+    parent: str = ""
+    """The student that the weights are from."""
+
+
+def fresh(architecture: str) -> Start:
+    """Random weights of an architecture, with the students' front end."""
+    return Start(architecture, student_front_end())
+
+
+def prepare(folder: Path, *, overwrite: bool) -> None:
+    """Make a run's folder ready: new, or with a run to go on with.
+
+    Raises:
+        UsageError: the folder holds something else.
+    """
+    ours = (checkpoint.STATE, checkpoint.BEST, checkpoint.LAST, CONFIG, SPLIT, "metrics.csv",
+            "report.html")  # fmt: skip
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file.", hint="Name a folder with -o.")
+    if overwrite:
+        for name in ours:
+            (folder / name).unlink(missing_ok=True)
+    elif folder.is_dir() and not (folder / CONFIG).exists():
+        foreign = [p.name for p in folder.iterdir() if p.name not in ("cache", "corpus")]
+        if foreign:
+            raise UsageError(
+                f"{folder} is not empty and holds no run.",
+                hint="Choose another folder, or --overwrite.",
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def execute(
+    config: TrainConfig,
+    sources: Sequence[Source],
+    start: Start,
+    place: Place,
+    folder: Path,
+    listener: Listener,
+) -> Outcome:
+    """Split, normalise, build, train; or go on with the run in the folder.
+
+    Raises:
+        TrainingError: the data cannot be used, or the run fails.
+        KeyboardInterrupt: it was interrupted; its state is saved.
+    """
+    split = split_songs(sources, config, _given_split(config.split))
+    student, card = _student(config, split, start, folder)
+    train = Segments(split.train, config, card.front_end)
+    if len(train) == 0:
+        raise TrainingError(
+            "The training split is empty: its recordings have no frames.",
+            hint="Give longer recordings.",
+        )
+    validation = Segments(split.validation, config, card.front_end, training=False)
+    trainer = Trainer(config, student, card, train, validation, place, folder, listener)
+    if trainer.resume():
+        progress = trainer.progress
+        listener.message(
+            f"The run in {folder} is finished: {progress.finished}."
+            if progress.finished
+            else f"Going on in epoch {progress.epoch + 1}, batch {progress.batch + 1}."
+        )
+    elif place.leads:
+        config.write(folder / CONFIG)
+        _write_json(folder / SPLIT, split.songs())
+    listener.message(_described(train, validation, split))
+    try:
+        return trainer.run()
+    finally:
+        listener.close()
+
+
+def _student(
+    config: TrainConfig, split: Split, start: Start, folder: Path
+) -> tuple[nn.Module, ModelCard]:
+    """The student with its first weights, and its card."""
+    torch.manual_seed(config.seed)
+    student = build(start.architecture, n_bins=start.front_end.n_bins, n_classes=N_CLASSES)
+    front_end = start.front_end
+    if start.weights is None:
+        state = folder / checkpoint.STATE
+        if state.exists():
+            # The statistics took a pass over the whole training split: take them from there.
+            front_end = checkpoint.load_state(state)[1].front_end
+        else:
+            mean, std = feature_statistics(split.train, front_end)
+            front_end = replace(front_end, mean=mean, std=std)
+    card = ModelCard(
+        name=folder.resolve().name,
+        architecture=start.architecture,
+        front_end=front_end,
+        segment_frames=config.segment_frames,
+        teacher=start.teacher,
+        training={
+            "command": config.command,
+            "parent": start.parent,
+            "recipe": config.method(),
+            "data": [_data_facts(s) for s in split.train],
+        },
+    )
+    if start.weights is not None:
+        checkpoint.load_weights(student, card, start.weights)
+    return student, card
+
+
+def _data_facts(source: Source) -> dict[str, Any]:
+    frames = sum(t.n_frames for t in source.tracks)
+    return {
+        "name": Path(source.name).name,
+        "recordings": len(source.tracks),
+        "hours": round(frames * source.front_end.frame_seconds / 3600, 3),
+        "weight": source.weight,
+    }
+
+
+def _described(train: Segments, validation: Segments, split: Split) -> str:
+    def part(name: str, segments: Segments) -> str:
+        hours = segments.n_frames * segments.front_end.frame_seconds / 3600
+        return f"{name} {len(segments.tracks)} recordings ({hours:.1f} h)"
+
+    test = sum(len(s.tracks) for s in split.test)
+    return (
+        f"{part('Training on', train)}, {len(train)} segments; "
+        f"{part('validating on', validation)}; {test} put aside for testing."
+    )
+
+
+def _given_split(path: str | None) -> dict[str, list[str]] | None:
+    """A split that was written down.
+
+    Raises:
+        UsageError: the file is not one.
+    """
+    if path is None:
+        return None
+    hint = "It is JSON like the split.json of a run: train, validation, test, lists of names."
+    try:
+        file = Path(path)
+        if file.stat().st_size > MAX_SPLIT_BYTES:
+            raise ValueError
+        document = json.loads(file.read_text(encoding="utf-8"))
+        parts = {str(k): [str(n) for n in v] for k, v in document.items() if isinstance(v, list)}
+        if len(parts) != len(document):
+            raise ValueError
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", hint=hint) from None
+    except (ValueError, AttributeError, RecursionError):
+        raise UsageError(f"{path} is not a split.", hint=hint) from None
+    if set(parts) - {"train", "validation", "test"} or not parts:
+        raise UsageError(f"{path} is not a split.", hint=hint)
+    return parts
+
+
+def _write_json(path: Path, document: Any) -> None:
+    with atomic_write(path, "w") as file:
+        file.write(json.dumps(document, indent=1) + "\n")

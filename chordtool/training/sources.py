@@ -1,0 +1,150 @@
+"""Where a student's recordings come from: corpora, and audio with ground truth beside it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chordtool.corpus import Corpus
+from chordtool.corpus.recording import METADATA_KEY
+from chordtool.errors import TrainingError, UsageError
+from chordtool.training import slices
+from chordtool.training.data import Source, Track
+
+
+def corpus_source(
+    path: str | Path,
+    *,
+    weight: float = 1.0,
+    song_pattern: str | None = None,
+    weigh_by_agreement: bool = False,
+    validates: bool = True,
+) -> Source:
+    """The labelled recordings of a corpus.
+
+    Args:
+        path: folder of the corpus.
+        weight: how often each segment is seen in an epoch.
+        song_pattern: regular expression whose first group, found in a file's stem, names the
+            song; the whole stem if ``None``.
+        weigh_by_agreement: whether a recording counts by the share of frames on which the
+            teachers agree.
+        validates: whether a part of it is put aside for validation and testing.
+
+    Raises:
+        CorpusError: it is no corpus.
+        TrainingError: it holds nothing to learn from.
+    """
+    corpus = Corpus.open(path)
+    recordings = [r for r in corpus.recordings() if r.music and r.frames > 0]
+    if not recordings:
+        raise TrainingError(
+            f"The corpus {path} holds no labelled music.",
+            hint=f"Look at it with: chordtool corpus info {path}",
+        )
+    names = song_names([Path(r.row.path or r.audio_sha256) for r in recordings], song_pattern)
+    tracks = tuple(
+        Track(
+            key=r.row.path or r.audio_sha256,
+            song=name,
+            path=r.path,
+            n_frames=r.frames,
+            posteriors=read_codes,
+            weight=r.agreement if weigh_by_agreement and r.agreement is not None else 1.0,
+        )
+        for r, name in zip(recordings, names, strict=True)
+    )
+    return Source(str(path), tracks, corpus.front_end, weight, validates)
+
+
+def read_codes(path: Path, start: int, stop: int) -> NDArray[np.float32]:
+    """The teacher's posteriors of a corpus's recording: logits, float32 [frames, 170]."""
+    (codes,) = slices.rows(path, ("posteriors",), start, stop)
+    logits: NDArray[np.float32] = codes * np.float32(-_posterior_step(path))
+    return logits
+
+
+def read_log_posteriors(path: Path, start: int, stop: int) -> NDArray[np.float32]:
+    """The teacher's cached posteriors: log-probabilities, float32 [frames, 170]."""
+    (stored,) = slices.rows(path, ("log_posteriors",), start, stop)
+    return stored.astype(np.float32)
+
+
+@lru_cache(maxsize=4096)
+def _posterior_step(path: Path) -> float:
+    try:
+        step = float(json.loads(slices.metadata(path)[METADATA_KEY])["posterior_step"])
+    except (KeyError, ValueError, TypeError):
+        raise slices.broken(path, "it is not a labelled recording") from None
+    if not 0 < step < 100:
+        raise slices.broken(path, "its posteriors have no sensible step")
+    return step
+
+
+def song_names(paths: list[Path], pattern: str | None) -> list[str]:
+    """Which song each file is a recording of.
+
+    The stem; where several files have the same stem, the folder's name is put before it. With a
+    pattern, its first group (or the whole match) in the stem, if it is found there.
+
+    Raises:
+        UsageError: the pattern is no regular expression.
+    """
+    try:
+        find: Callable[[str], Any] = re.compile(pattern).search if pattern else lambda _: None
+    except re.error as error:
+        raise UsageError(
+            f"--song-pattern is no regular expression: {error}.",
+            hint="For example '^([0-9]+)-' for files like 012-piano.flac.",
+        ) from None
+    counts = Counter(path.stem for path in paths)
+    names = []
+    for path in paths:
+        match = find(path.stem)
+        if match:
+            names.append(match[1] if match.re.groups else match[0])
+        elif counts[path.stem] > 1:
+            names.append(f"{path.parent.name}/{path.stem}")
+        else:
+            names.append(path.stem)
+    return names
+
+
+def weights_for(names: tuple[str, ...], given: tuple[float, ...]) -> tuple[float, ...]:
+    """One weight a source; 1 for those that were not given one.
+
+    Raises:
+        UsageError: there are more weights than sources, or one is not positive.
+    """
+    if len(given) > len(names):
+        raise UsageError(
+            f"There are {len(given)} weights for {len(names)} sources.",
+            hint="Give one --weight a source at most, in the same order.",
+        )
+    if not all(math.isfinite(w) and 0 < w <= 1000 for w in given):
+        raise UsageError("A --weight is not between 0 and 1000.")
+    return given + (1.0,) * (len(names) - len(given))
+
+
+def replayed(
+    corpora: list[Source], labelled: list[Source], share: float, stride: int
+) -> list[Source]:
+    """Corpora weighted so that ``share`` of an epoch's segments comes from them; they are never
+    put aside for validation."""
+    own = sum(s.weight * _segments(s, stride) for s in labelled)
+    others = sum(_segments(s, stride) for s in corpora)
+    weight = own * share / (1.0 - share) / max(1, others)
+    return [Source(s.name, s.tracks, s.front_end, weight, validates=False) for s in corpora]
+
+
+def _segments(source: Source, stride: int) -> int:
+    return sum(max(1, math.ceil(t.n_frames / stride)) for t in source.tracks)

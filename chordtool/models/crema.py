@@ -93,7 +93,8 @@ class Crema:
             return np.empty((0, N_CLASSES), np.float32)
         (probabilities,) = self._session.run(None, {"cqt": features[None]})
         ordered = np.asarray(probabilities, np.float32)[0][:, self._order]
-        return np.log(np.maximum(ordered, _FLOOR))
+        logits: Logits = np.log(np.maximum(ordered, _FLOOR))
+        return logits
 
 
 def _order(path: Path) -> NDArray[np.intp]:

@@ -110,7 +110,8 @@ class Lv:
             logits = network.run(magnitudes)
             for head in _HEADS.values():
                 total[:, head] += np.exp(log_probabilities(logits[:, head]))
-        return total / np.float32(len(self._networks))
+        total /= np.float32(len(self._networks))
+        return total
 
 
 def _parts(n_frames: int) -> Iterator[tuple[slice, slice, slice]]:
@@ -148,4 +149,5 @@ def class_log_probabilities(heads: NDArray[np.float32]) -> Logits:
         if thirteenth_index is not None:
             score = score + thirteenth[:, thirteenth_index, None]
         classes[:, k : 12 * len(QUALITIES) : len(QUALITIES)] = score
-    return np.maximum(log_probabilities(classes), np.log(_FLOOR))
+    logits: Logits = np.maximum(log_probabilities(classes), np.log(_FLOOR))
+    return logits

@@ -10,11 +10,10 @@ normalisation needs. The result is that of the whole graph, up to rounding.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import onnx
@@ -45,6 +44,13 @@ _STRETCH: Final = 128
 class _Layer:
     session: ort.InferenceSession
     channels: int
+
+
+class _Normalisation(NamedTuple):
+    """``values * scale + shift``; float32 [channels, 1, 1] each."""
+
+    scale: Array
+    shift: Array
 
 
 class LvNetwork:
@@ -80,32 +86,31 @@ class LvNetwork:
             magnitudes[None, None, first : first + _STRETCH]
             for first in range(0, len(magnitudes), _STRETCH)
         ]
-        scale, shift = None, None
+        awaited: _Normalisation | None = None
         for layer in self._layers:
-            scale, shift = _convolve(layer, pieces, scale, shift)
-        last = np.concatenate(pieces, axis=2)[0] * scale + shift
+            awaited = _convolve(layer, pieces, awaited)
+        assert awaited is not None, "there are layers"
+        last = np.concatenate(pieces, axis=2)[0] * awaited.scale + awaited.shift
         sequence = np.ascontiguousarray(_elu(last).transpose(1, 0, 2))
         (logits,) = self._recurrent.run(None, {"x": sequence.reshape(len(magnitudes), 1, -1)})
         return np.asarray(logits, np.float32)
 
 
-def _convolve(
-    layer: _Layer, pieces: list[Any], scale: Array | None, shift: Array | None
-) -> tuple[Array, Array]:
+def _convolve(layer: _Layer, pieces: list[Array], awaited: _Normalisation | None) -> _Normalisation:
     """Normalise and activate the pieces, replace each by its convolution.
 
     Args:
         layer: the convolution.
         pieces: float32 [1, channels, frames, bins] each, in order.
-        scale, shift: float32 [channels, 1, 1], the normalisation that the pieces still await;
-            ``None`` for the network's input, which is not activated either.
+        awaited: the normalisation that the pieces have still to go through; ``None`` for the
+            network's input, which is not activated either.
 
     Returns:
-        Scale and shift of the normalisation that the new pieces await.
+        The normalisation that the new pieces have to go through.
     """
     sums, squares, count = np.zeros(layer.channels), np.zeros(layer.channels), 0
     # Frames before the first and after the last are zero once they are activated.
-    beyond = np.zeros((1, 1), np.float32) if scale is None else (-shift / scale)[:, 0]
+    beyond = (-awaited.shift / awaited.scale)[:, 0] if awaited else np.zeros((1, 1), np.float32)
     before = beyond
     for k, piece in enumerate(pieces):
         after = pieces[k + 1][0, :, 0] if k + 1 < len(pieces) else beyond
@@ -113,9 +118,9 @@ def _convolve(
         block = np.empty((1, channels, frames + 2, bins), np.float32)
         block[0, :, 0], block[0, :, 1:-1], block[0, :, -1] = before, piece[0], after
         before = piece[0, :, -1]
-        if scale is not None:
-            block *= scale
-            block += shift
+        if awaited:
+            block *= awaited.scale
+            block += awaited.shift
         raw, *pooled = layer.session.run(None, {"x": block})
         rows = raw.reshape(layer.channels, -1)
         sums += rows @ np.ones(rows.shape[1], np.float32)
@@ -124,7 +129,7 @@ def _convolve(
         pieces[k] = pooled[0] if pooled else raw
     mean = sums / count
     deviation = np.sqrt(np.maximum(squares / count - mean**2, 0) + _EPSILON)
-    return _column(1 / deviation), _column(-mean / deviation)
+    return _Normalisation(_column(1 / deviation), _column(-mean / deviation))
 
 
 def _column(values: NDArray[np.float64]) -> Array:
@@ -134,7 +139,8 @@ def _column(values: NDArray[np.float64]) -> Array:
 def _elu(values: Array) -> Array:
     """SELU without its scale, which the next layer's weights hold."""
     negative = np.float32(_SELU_ALPHA) * np.expm1(np.minimum(values, 0))
-    return np.maximum(values, 0) + negative
+    activated: Array = np.maximum(values, 0) + negative
+    return activated
 
 
 def _weights(path: Path) -> dict[str, Array]:

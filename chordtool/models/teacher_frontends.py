@@ -84,7 +84,8 @@ def _decibels(magnitude: Features) -> Features:
     """``20 log10(magnitude / max)``, at least -80; silence is 0 everywhere, as in librosa."""
     reference = max(_AMIN, float(magnitude.max(initial=0.0)))
     decibels = 20 * np.log10(np.maximum(magnitude, _AMIN) / np.float32(reference))
-    return np.maximum(decibels, decibels.max(initial=-np.inf) - _TOP_DB)
+    floored: Features = np.maximum(decibels, decibels.max(initial=-np.inf) - _TOP_DB)
+    return floored
 
 
 def hybrid_cqt(samples: Samples, tuning: float | None = None) -> Features:
@@ -204,7 +205,7 @@ def _spectral_peaks(samples: Samples) -> tuple[NDArray[np.float32], NDArray[np.f
         with np.errstate(divide="ignore", invalid="ignore"):
             shift = np.where(np.abs(slope) >= np.abs(curvature), 0, -slope / curvature)
         line = low + peaks % (high - low)
-        frequencies.append(((line + shift) * LV_FRONT_END.sample_rate / _TUNING_FFT))
+        frequencies.append((line + shift) * LV_FRONT_END.sample_rate / _TUNING_FFT)
         magnitudes.append(b + slope * shift / 2)
     if not frequencies:
         return np.empty(0, np.float32), np.empty(0, np.float32)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from chordtool import plugins
-
 
 def model_names(incomplete: str) -> list[str]:
     """Names of registered models."""
@@ -23,4 +21,6 @@ def download_names(incomplete: str) -> list[str]:
 
 
 def _names(group: str, incomplete: str) -> list[str]:
+    from chordtool import plugins
+
     return [name for name in plugins.names(group) if name.startswith(incomplete)]

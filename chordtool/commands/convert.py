@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from chordtool.commands import completion
+
 
 class Simplify(str, Enum):
     """Ways to simplify that ``--simplify`` takes."""
@@ -37,7 +39,12 @@ def convert(
     ],
     format_name: Annotated[
         str | None,
-        typer.Option("-f", "--format", help="Format of OUT.  [default: what its suffix says]"),
+        typer.Option(
+            "-f",
+            "--format",
+            help="Format of OUT, if its suffix does not say it.",
+            autocompletion=completion.format_names,
+        ),
     ] = None,
     transpose: Annotated[
         int, typer.Option(min=-24, max=24, help="Move the chords by so many semitones.")
@@ -50,7 +57,7 @@ def convert(
     ] = Simplify.none,
     spelling: Annotated[
         Spelling,
-        typer.Option(help="How black keys are called.  default: the format's own way."),
+        typer.Option(help="Names of the black keys; default is the format's own way."),
     ] = Spelling.default,
     top: Annotated[int, typer.Option(min=0, help="Alternatives a chord shows, at most.")] = 3,
     title: Annotated[str, typer.Option(help="Title in formats that have one.")] = "",

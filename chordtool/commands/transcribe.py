@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from chordtool.commands import completion
 from chordtool.threads import one_blas_thread
 
 one_blas_thread()
@@ -41,10 +42,22 @@ def transcribe(
     ] = None,
     formats: Annotated[
         list[str] | None,
-        typer.Option("-f", "--format", help="Output format, may be repeated.  [default: lab]"),
+        typer.Option(
+            "-f",
+            "--format",
+            help="Output format, may be repeated.  [default: lab]",
+            autocompletion=completion.format_names,
+        ),
     ] = None,
     model: Annotated[
-        str, typer.Option("-m", "--model", metavar="NAME|FILE.onnx", help="Which model listens.")
+        str,
+        typer.Option(
+            "-m",
+            "--model",
+            metavar="NAME|FILE.onnx",
+            help="Which model listens.",
+            autocompletion=completion.model_names,
+        ),
     ] = "default",
     vocabulary: Annotated[
         Vocabulary | None,

@@ -42,6 +42,8 @@ _SIGNATURES: Final = (0, -5, 2, -3, 4, -1, 6, 1, -4, 3, -2, 5)
 _LETTERS: Final = "FCGDAEB"
 _ALPHABET: Final = "CDEFGAB"
 _NATURALS: Final = (0, 2, 4, 5, 7, 9, 11)
+_LETTER_STEPS: Final = {0: 0, 2: 1, 3: 2, 4: 2, 5: 3, 6: 4, 7: 4, 8: 4, 9: 5, 10: 6, 11: 6}
+"""Letters above the root of each interval of the vocabulary's chords, in semitones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +154,27 @@ class Spelling:
         quality, _, bass = _rest(label).partition("/")
         symbol = root + _suffix(quality.lstrip(":"), chord)
         if chord.bass:
-            symbol += "/" + self._bass(root, (chord.root + chord.bass) % 12, bass)
+            steps = int(bass.lstrip("b#")) - 1
+            symbol += "/" + self._at_letter(root, steps, (chord.root + chord.bass) % 12)
         return symbol
+
+    def notes(self, label: str, *, before: str | None = None) -> tuple[str, ...]:
+        """Names of a chord's tones from the root up, none for ``N``, ``X`` and unknown qualities.
+
+        Each is on the letter that its place in the chord asks for: the third of D is F#, whatever
+        the key; names with two accidentals are replaced.
+
+        Raises:
+            LabelError: a label is not a chord.
+        """
+        chord = parse(label)
+        if chord.root is None or chord.quality not in CHORD_TONES:
+            return ()
+        root = self._root(chord.root, chord.quality, before)
+        return tuple(
+            self._at_letter(root, _LETTER_STEPS[tone], (chord.root + tone) % 12)
+            for tone in CHORD_TONES[chord.quality]
+        )
 
     def _root(self, root: int, quality: str, before: str | None) -> str:
         name = self.names[root]
@@ -165,10 +186,9 @@ class Spelling:
         leading = _name(_fifths_of(self.names[target]) + 5)
         return leading if _is_plain(leading) else name
 
-    def _bass(self, root: str, pitch_class: int, degree: str) -> str:
-        """The bass note on the letter that its degree has above the root, if it has a name."""
-        steps = _ALPHABET.index(root[0]) + int(degree.lstrip("b#")) - 1
-        letter = steps % 7
+    def _at_letter(self, root: str, steps: int, pitch_class: int) -> str:
+        """A pitch class as the letter ``steps`` above a root, if it has a name there."""
+        letter = (_ALPHABET.index(root[0]) + steps) % 7
         shift = (pitch_class - _NATURALS[letter] + 6) % 12 - 6
         if abs(shift) > 1:
             return self.names[pitch_class]

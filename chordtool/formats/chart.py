@@ -42,7 +42,7 @@ def write_chordpro(transcription: Transcription, options: FormatOptions) -> byte
 
 def _directive(text: str) -> str:
     """Text that does not end its directive early, nor start a substitution."""
-    return text.replace("{", "(").replace("}", ")").replace("|", "/").replace("%", "\uff05")
+    return text.replace("{", "(").replace("}", ")")
 
 
 def write_chart(transcription: Transcription, options: FormatOptions) -> bytes:

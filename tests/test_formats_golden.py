@@ -1,0 +1,217 @@
+"""Every format against a golden file, and the golden file against a tool of the format's own world.
+
+``CHORDTOOL_UPDATE_GOLDEN=1`` writes the golden files anew.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import chordsketch
+import jams
+import jsonschema
+import mido
+import mir_eval
+import numpy as np
+import pretty_midi
+import pylrc
+import pytest
+import srt
+
+from chordtool import plugins
+from chordtool.beats import bars_of
+from chordtool.formats import GROUP, FormatOptions, load_format, render
+from chordtool.formats.midi import notes_of
+from songs import SONG
+
+GOLDEN = Path(__file__).parent / "golden"
+SCHEMA = Path(__file__).parents[1] / "docs" / "reference" / "transcription.schema.json"
+NAMES = [p.name for p in plugins.names(GROUP).values() if p.distribution == plugins.OURSELVES]
+STARTS = [s.start for s in SONG.segments]
+LABELS = [s.label for s in SONG.segments]
+SYMBOLS = [
+    "N.C.", "Bb", "Dm7", "Ebmaj7", "Fsus4", "F7", "Bb/D", "Edim7", "F", "?", "Bb6",
+]  # fmt: skip
+
+
+def golden(name: str) -> Path:
+    return GOLDEN / f"song{load_format(name).suffixes[0]}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_golden_file_is_what_is_written_today(name: str) -> None:
+    written = render(SONG, name, FormatOptions())
+    if os.environ.get("CHORDTOOL_UPDATE_GOLDEN"):
+        golden(name).write_bytes(written)
+    assert written == golden(name).read_bytes()
+
+
+def test_lab_is_read_by_mir_eval() -> None:
+    intervals, labels = mir_eval.io.load_labeled_intervals(str(golden("lab")))
+    assert labels == LABELS
+    assert intervals[:, 0].tolist() == pytest.approx(STARTS, abs=5e-4)
+    mir_eval.chord.encode_many(labels)
+
+
+def test_json_keeps_its_schema() -> None:
+    schema = json.loads(SCHEMA.read_text("utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(json.loads(golden("json").read_bytes()))
+
+
+def test_the_schema_refuses_what_the_reader_refuses() -> None:
+    validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text("utf-8")))
+    document = json.loads(golden("json").read_bytes())
+    document["segments"][0]["confidence"] = 1.5
+    assert not validator.is_valid(document)
+
+
+def test_jsonl_is_one_line_with_the_document_of_json() -> None:
+    line, end = golden("jsonl").read_bytes().split(b"\n")
+    assert end == b""
+    assert json.loads(line) == json.loads(golden("json").read_bytes())
+
+
+def test_csv_is_read_by_the_csv_module() -> None:
+    rows = list(csv.DictReader(io.StringIO(golden("csv").read_text("utf-8"), newline="")))
+    assert [row["label"] for row in rows] == LABELS
+    assert [float(row["start"]) for row in rows] == STARTS
+    assert [float(row["confidence"]) for row in rows] == [s.confidence for s in SONG.segments]
+
+
+def test_jams_is_read_and_validated_by_jams() -> None:
+    found = jams.load(str(golden("jams")), validate=True, strict=True)
+    (chords,) = found.search(namespace="chord")
+    assert [o.value for o in chords] == LABELS
+    assert [o.confidence for o in chords] == [s.confidence for s in SONG.segments]
+    assert chords.sandbox.alternatives[1][0] == {"label": "G:min", "confidence": 0.05}
+    assert found.file_metadata.title == "Late Train"
+    (beats,) = found.search(namespace="beat")
+    assert [o.value for o in beats][:6] == [1, 2, 3, 4, 1, 2]
+    (key,) = found.search(namespace="key_mode")
+    assert key.data[0].value == "Bb:major"
+
+
+def test_midi_is_read_by_pretty_midi() -> None:
+    found = pretty_midi.PrettyMIDI(str(golden("midi")))
+    assert found.get_tempo_changes()[1].tolist() == [120.0]
+    (piano,) = found.instruments
+    for segment in SONG.segments:
+        middle = (segment.start + segment.end) / 2
+        sounding = sorted(n.pitch for n in piano.notes if n.start <= middle < n.end)
+        assert sounding == sorted(notes_of(segment.label))
+        pitch_classes = np.zeros(12)
+        pitch_classes[[n % 12 for n in sounding]] = 1
+        root, bitmap, _ = mir_eval.chord.encode(segment.label, reduce_extended_chords=True)
+        if root >= 0 and bitmap.min() >= 0:
+            assert pitch_classes.tolist() == np.roll(bitmap, root).tolist()
+    assert found.get_end_time() == pytest.approx(SONG.seconds, abs=1e-3)
+
+
+def test_midi_markers_are_read_by_mido() -> None:
+    found = mido.MidiFile(golden("midi"))
+    seconds, markers = 0.0, []
+    for message in found.tracks[0]:
+        seconds += mido.tick2second(message.time, found.ticks_per_beat, 500_000)
+        if message.type == "marker":
+            markers.append((seconds, message.text))
+    assert [text for _, text in markers] == SYMBOLS
+    assert [at for at, _ in markers] == pytest.approx(STARTS, abs=1e-3)
+
+
+def test_an_audacity_label_track_is_read_as_tab_separated_intervals() -> None:
+    intervals, labels = mir_eval.io.load_labeled_intervals(
+        str(golden("audacity")), delimiter=r"\t"
+    )
+    assert labels == LABELS
+    assert intervals[:, 0].tolist() == STARTS
+
+
+def test_a_sonic_visualiser_layer_is_xml_with_a_text_model() -> None:
+    root = ElementTree.parse(golden("sonic-visualiser")).getroot()
+    model, layer = root.find("data/model"), root.find("display/layer")
+    assert model is not None
+    assert layer is not None
+    assert model.get("subtype") == layer.get("type") == "text"
+    assert model.get("id") == layer.get("model")
+    rate = int(model.get("sampleRate") or 0)
+    points = root.findall("data/dataset/point")
+    assert [p.get("label") for p in points] == LABELS
+    assert [int(p.get("frame") or 0) / rate for p in points] == pytest.approx(STARTS, abs=1e-4)
+
+
+def test_chordpro_is_read_by_a_chordpro_program() -> None:
+    text = golden("chordpro").read_text("utf-8")
+    assert chordsketch.validate(text) == []
+    rendered = chordsketch.parse_and_render_text(text, None, 0)
+    assert "Late Train" in rendered
+    assert all(symbol in rendered for symbol in SYMBOLS if symbol not in ("?", "N.C."))
+
+
+def test_a_chart_has_every_bar() -> None:
+    text = golden("chart").read_text("utf-8")
+    lines = [line for line in text.splitlines() if "|" in line]
+    bars = [bar.split() for line in lines for bar in line.split("|")[1:-1]]
+    assert len(bars) == len(bars_of(SONG))
+    assert bars[:4] == [
+        ["Bb", ".", ".", "."],
+        ["Dm7", ".", ".", "."],
+        ["Ebmaj7", ".", ".", "."],
+        ["Fsus4", ".", "F7", "."],
+    ]
+
+
+def test_srt_is_read_by_an_srt_parser() -> None:
+    captions = list(srt.parse(golden("srt").read_text("utf-8"), ignore_errors=False))
+    assert [c.content for c in captions] == SYMBOLS[1:]
+    assert [c.start.total_seconds() for c in captions] == STARTS[1:]
+
+
+def test_lrc_is_read_by_an_lrc_parser() -> None:
+    lyrics = pylrc.parse(golden("lrc").read_text("utf-8"))
+    assert [line.text for line in lyrics] == ["", *SYMBOLS[1:], ""]
+    assert [line.time for line in lyrics][:-1] == pytest.approx(STARTS, abs=0.01)
+    assert (lyrics.title, lyrics.artist) == ("Late Train", "The Examples & Söhne")
+
+
+class _Page(HTMLParser):
+    """What of a page its parser sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.song = ""
+        self.ids: list[str] = []
+        self.void = {"meta", "input", "br", "link", "img"}
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        if "id" in attributes:
+            self.ids.append(str(attributes["id"]))
+        if tag not in self.void:
+            self.open.append(str(attributes.get("id") or tag))
+
+    def handle_endtag(self, tag: str) -> None:
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "song":
+            self.song += data
+
+
+def test_html_is_well_formed_and_holds_the_song() -> None:
+    page = _Page()
+    page.feed(golden("html").read_text("utf-8"))
+    page.close()
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
+    song = json.loads(page.song)
+    names = [song["chords"][chord]["names"] for _, _, chord, _, _ in song["segments"]]
+    assert [by_shift[0] for by_shift in names] == SYMBOLS
+    assert [by_shift[2] for by_shift in names][1:5] == ["C", "Em7", "Fmaj7", "Gsus4"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from chordtool.audio.mono import shown
 from chordtool.errors import AudioError, UsageError
@@ -22,7 +22,15 @@ AUDIO_SUFFIXES: Final = frozenset((
 """Suffixes of files that are taken for recordings in folders, lower case with the dot."""
 
 
-def find_audio(paths: Iterable[str | Path], *, strict: bool = False) -> list[Path]:
+OnError: TypeAlias = Callable[[OSError], None] | None
+
+
+def find_audio(
+    paths: Iterable[str | Path],
+    *,
+    strict: bool = False,
+    on_error: Callable[[OSError], None] | None = None,
+) -> list[Path]:
     """The recordings that files, folders and glob patterns mean, each once, in order.
 
     A file is taken whatever its name. A folder stands for the recordings in it and below it,
@@ -35,6 +43,7 @@ def find_audio(paths: Iterable[str | Path], *, strict: bool = False) -> list[Pat
 
     Args:
         strict: raise over what stands for no recording instead.
+        on_error: told about folders that cannot be listed; they are left out.
 
     Raises:
         UsageError: no paths were given.
@@ -44,7 +53,7 @@ def find_audio(paths: Iterable[str | Path], *, strict: bool = False) -> list[Pat
     given = False
     for path in paths:
         given = True
-        recordings = _expand(os.fspath(path))
+        recordings = _expand(os.fspath(path), on_error)
         if strict and not recordings:
             raise AudioError(
                 f"There is no recording at {shown(path)}.",
@@ -56,25 +65,25 @@ def find_audio(paths: Iterable[str | Path], *, strict: bool = False) -> list[Pat
     return list(found)
 
 
-def _expand(path: str) -> list[Path]:
+def _expand(path: str, on_error: OnError) -> list[Path]:
     if path == "-":
         return [Path(path)]
     if os.path.isdir(path):  # noqa: PTH112 - Path drops what a name cannot hold
-        return list(_walk(path))
+        return list(_walk(path, on_error))
     if os.path.lexists(path) or not glob.has_magic(path):
         return [Path(path)] if os.path.exists(path) else []  # noqa: PTH110
     recordings: list[Path] = []
     for match in sorted(glob.glob(path, recursive=True)):  # noqa: PTH207
         if os.path.isdir(match):  # noqa: PTH112
-            recordings.extend(_walk(match))
+            recordings.extend(_walk(match, on_error))
         elif _is_audio(match):
             recordings.append(Path(match))
     return recordings
 
 
-def _walk(top: str) -> Iterator[Path]:
+def _walk(top: str, on_error: OnError) -> Iterator[Path]:
     entered: set[tuple[int, int]] = set()
-    for folder, subfolders, files in os.walk(top, followlinks=True):
+    for folder, subfolders, files in os.walk(top, onerror=on_error, followlinks=True):
         try:
             status = os.stat(folder)  # noqa: PTH116
         except OSError:  # vanished since its parent was listed

@@ -105,7 +105,7 @@ def _label(recipe: Recipe, path: Path, job: Job, old: Recording | None) -> Outco
         seconds = signals.seconds
         if not job.min_seconds <= seconds <= job.max_seconds:
             return _out_of_bounds(job, seconds)
-        arrays, agreement = _compute(recipe, ensemble, signals, old)
+        arrays, agreement = compute(recipe, signals, old)
         silence = _silence(signals, recipe.front_end)
     metadata = Metadata(
         audio_sha256=job.audio_sha256,
@@ -165,11 +165,21 @@ def _file_facts(path: Path) -> tuple[str, int]:
     return sha256_of(path), path.stat().st_size
 
 
-def _compute(
-    recipe: Recipe, ensemble: Ensemble, signals: Signals, old: Recording | None
-) -> tuple[Arrays, float | None]:
-    """Features, labels and posteriors, and the teachers' agreement; kept from an older recording
-    of the same audio as far as they are the same."""
+def compute(recipe: Recipe, signals: Signals, old: Recording | None) -> tuple[Arrays, float | None]:
+    """Features, labels and posteriors of a recording, and how far the teachers agree.
+
+    Args:
+        recipe: how.
+        signals: the recording, at the rates that the recipe's models want.
+        old: an older recording of the same audio; what is the same in it is taken over.
+
+    Returns:
+        The arrays, and the teachers' agreement, 0..1, ``None`` if there is one teacher.
+
+    Raises:
+        AudioError: the recording is too short.
+        ModelUnavailableError: the teachers are not here.
+    """
     front_end = recipe.front_end
     kept = old.load() if old is not None else None
     meta = old.metadata if old is not None else None
@@ -188,6 +198,7 @@ def _compute(
         agreement = meta.statistics.get("agreement")
         return Arrays(features, kept.labels, kept.codes), agreement
     edges = front_end.frame_edges(frames, signals.seconds)
+    ensemble = _ensemble(recipe)
     labels, codes, agreeing = [], [], 0.0
     for part in parts:
         stop = min(part.stop, frames)

@@ -1,0 +1,266 @@
+"""Where work is done: in this process, in worker processes, or on a Dask cluster.
+
+An executor applies a picklable function to tasks and gives back each task with its result, or
+with the exception that took its place, in any order. It knows nothing of recordings.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+from typing import Any, Final, Protocol, TypeVar
+
+from chordtool.errors import ChordtoolError, UsageError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+_AHEAD: Final = 2
+"""Tasks handed out for each worker: one in the works, one that waits for it."""
+
+
+class WorkerDiedError(ChordtoolError):
+    """A worker process died over a task, more than once."""
+
+
+class Executor(Protocol):
+    """Applies a function to tasks."""
+
+    @property
+    def workers(self) -> int:
+        """How many tasks are worked on at a time."""
+        ...
+
+    def run(
+        self, function: Callable[[Task], Result], tasks: Iterable[Task]
+    ) -> Iterator[tuple[Task, Result | Exception]]:
+        """Apply ``function`` to each task.
+
+        Tasks are taken one by one as workers become free. A task whose worker dies is tried
+        again; if it happens twice, its exception is a :class:`WorkerDiedError`. Closing the
+        iterator stops what is going on.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the workers."""
+        ...
+
+
+class SerialExecutor:
+    """Everything in this process."""
+
+    workers = 1
+
+    def run(
+        self, function: Callable[[Task], Result], tasks: Iterable[Task]
+    ) -> Iterator[tuple[Task, Result | Exception]]:
+        """See :class:`Executor`."""
+        for task in tasks:
+            try:
+                result: Result | Exception = function(task)
+            except Exception as error:
+                result = error
+            yield task, result
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class ProcessExecutor:
+    """Worker processes on this machine, started afresh (no fork), one BLAS thread each.
+
+    Args:
+        workers: how many.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._pool: ProcessPoolExecutor | None = None
+
+    def run(
+        self, function: Callable[[Task], Result], tasks: Iterable[Task]
+    ) -> Iterator[tuple[Task, Result | Exception]]:
+        """See :class:`Executor`."""
+        coming = iter(tasks)
+        suspects: list[Task] = []
+        while True:
+            broken: list[Task] = []
+            yield from self._feed(function, coming, self.workers, broken)
+            # A pool that lost a worker is lost as a whole. What was in the works is tried
+            # again, one task at a time, so that only the culprit fails.
+            suspects = broken
+            for task in suspects:
+                again: list[Task] = []
+                yield from self._feed(function, iter([task]), 1, again)
+                for culprit in again:
+                    yield culprit, WorkerDiedError("Its worker process died.")
+            if not suspects:
+                return
+
+    def close(self) -> None:
+        """Stop the workers, without waiting for what they are doing."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            processes = list((pool._processes or {}).values())
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.join()
+
+    def _feed(
+        self,
+        function: Callable[[Task], Result],
+        tasks: Iterator[Task],
+        workers: int,
+        broken: list[Task],
+    ) -> Iterator[tuple[Task, Result | Exception]]:
+        """Run tasks until there are no more, or the pool breaks and ``broken`` says over which."""
+        running: dict[Future[Result], Task] = {}
+        more = True
+        while more or running:
+            while more and len(running) < _AHEAD * workers:
+                task = next(tasks, _END)
+                if task is _END:
+                    more = False
+                    break
+                try:
+                    running[self._ready_pool().submit(function, task)] = task  # type: ignore[arg-type]
+                except BrokenProcessPool:
+                    broken.append(task)  # type: ignore[arg-type]
+                    more = False
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                task = running.pop(future)
+                error = future.exception()
+                if isinstance(error, BrokenProcessPool):
+                    broken.append(task)
+                    more = False
+                elif isinstance(error, Exception):
+                    yield task, error
+                elif error is not None:
+                    raise error
+                else:
+                    yield task, future.result()
+        if broken:
+            self.close()
+
+    def _ready_pool(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                self.workers, mp_context=get_context("spawn"), initializer=_start_worker
+            )
+        return self._pool
+
+
+_END: Any = object()
+
+
+def _start_worker() -> None:
+    # Ctrl-C reaches the whole group; only the parent answers. And a worker whose parent was
+    # killed would wait for ever for its next task.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+class DaskExecutor:
+    """Workers of a Dask cluster, which must see the audio and the corpus at the same paths.
+
+    Args:
+        address: of a scheduler, ``tcp://host:port``, or ``local:4`` for a cluster of four
+            worker processes on this machine.
+
+    Raises:
+        UsageError: Dask is not installed, or the address makes no sense.
+        ChordtoolError: there is no scheduler at the address.
+    """
+
+    def __init__(self, address: str) -> None:
+        try:
+            import distributed
+        except ImportError:
+            raise UsageError(
+                "--cluster needs Dask.", hint="Install it: pipx inject chordtool distributed."
+            ) from None
+        self._cluster: Any = None
+        try:
+            if address.startswith("local:"):
+                self._cluster = distributed.LocalCluster(
+                    n_workers=_local_workers(address),
+                    threads_per_worker=1,
+                    processes=True,
+                    dashboard_address=None,
+                    memory_limit=0,
+                )
+            self._client = distributed.Client(self._cluster or address, timeout="10s")
+        except (OSError, ValueError, TimeoutError) as error:
+            raise ChordtoolError(
+                f"There is no Dask scheduler at {address}: {error}.",
+                hint="Start one with: dask scheduler, and workers with: dask worker ADDRESS.",
+            ) from None
+
+    @property
+    def workers(self) -> int:
+        """How many tasks the cluster works on at a time; it may grow and shrink."""
+        return max(1, sum(self._client.nthreads().values()))
+
+    def run(
+        self, function: Callable[[Task], Result], tasks: Iterable[Task]
+    ) -> Iterator[tuple[Task, Result | Exception]]:
+        """See :class:`Executor`."""
+        from distributed import as_completed
+
+        coming = iter(tasks)
+        running: dict[Any, Task] = {}
+        queue = as_completed()
+        try:
+            while True:
+                while len(running) < _AHEAD * self.workers:
+                    task = next(coming, _END)
+                    if task is _END:
+                        break
+                    future = self._client.submit(function, task, pure=False)
+                    running[future] = task
+                    queue.add(future)
+                if not running:
+                    return
+                future = next(queue)
+                yield running.pop(future), _dask_result(future)
+        finally:
+            self._client.cancel(list(running))
+
+    def close(self) -> None:
+        """Leave the cluster; a local one ends."""
+        self._client.close()
+        if self._cluster is not None:
+            self._cluster.close()
+
+
+def _local_workers(address: str) -> int:
+    text = address.removeprefix("local:")
+    if not (text.isdigit() and 1 <= int(text) <= 1024):
+        raise UsageError(f"{address!r} names no local cluster.", hint="Use for example local:4.")
+    return int(text)
+
+
+def _dask_result(future: Any) -> Any:
+    from distributed import KilledWorker
+
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, KilledWorker):
+        return WorkerDiedError("Its worker process died.")
+    return error if isinstance(error, Exception) else RuntimeError(str(error))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from chordtool.frontend import FrontEnd
-from chordtool.models import ModelCard
+from chordtool.models import ModelCard, load_model
 from chordtool.testing import check_model
 from chordtool.types import Features, Logits, Samples
 from chordtool.vocabulary import LARGE
@@ -121,3 +121,15 @@ def test_a_card_of_another_kind_is_named() -> None:
     model.card = "good"  # type: ignore[assignment]
     with pytest.raises(AssertionError, match="not a ModelCard but str"):
         check_model(model)
+
+
+@pytest.mark.parametrize("name", ["crema", "lv"])
+def test_the_teachers_keep_the_contract(
+    name: str, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHORDTOOL_MODELS", str(shared / "teachers"))
+    check_model(load_model(name), seconds=1.0)
+
+
+def test_the_model_that_ships_keeps_the_contract() -> None:
+    check_model(load_model())

@@ -18,11 +18,13 @@ ARCHITECTURES: Final[dict[str, Callable[..., nn.Module]]] = {
 """What can be trained, by the word that a card's ``architecture`` holds."""
 
 
-def build(architecture: str, *, n_bins: int, n_classes: int) -> nn.Module:
+def build(
+    architecture: str, *, n_bins: int, n_classes: int, dropout: float | None = None
+) -> nn.Module:
     """A student with fresh random weights.
 
     Its forward pass takes normalised features, float [batch, frames, n_bins], and returns
-    logits, float [batch, frames, n_classes].
+    logits, float [batch, frames, n_classes]. ``dropout`` is the architecture's own if ``None``.
 
     Raises:
         ModelError: there is no such architecture, or it cannot take that many bins.
@@ -34,7 +36,8 @@ def build(architecture: str, *, n_bins: int, n_classes: int) -> nn.Module:
             hint="Known ones: " + ", ".join(ARCHITECTURES) + ".",
         )
     try:
-        return make(n_bins=n_bins, n_classes=n_classes)
+        own = {} if dropout is None else {"dropout": dropout}
+        return make(n_bins=n_bins, n_classes=n_classes, **own)
     except ValueError as error:
         raise ModelError(
             f"The architecture {architecture!r} does not fit {n_bins} bins: {error}.",

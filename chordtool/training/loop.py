@@ -95,7 +95,6 @@ class Trainer:
         self.train_segments, self.validation = train, validation
         self.listener: Listener = listener or Silent()
         self.progress = Progress()
-        set_dropout(student, config.dropout)
         self.student = student.to(place.device)
         self.names = [name for name, _ in self.student.named_parameters()]
         self.optimiser = torch.optim.AdamW(
@@ -486,17 +485,6 @@ class Trainer:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def set_dropout(module: nn.Module, probability: float | None) -> None:
-    """Set every dropout of a module, those inside attention too; ``None`` changes nothing."""
-    if probability is None:
-        return
-    for part in module.modules():
-        if isinstance(part, nn.Dropout):
-            part.p = probability
-        elif isinstance(getattr(part, "dropout", None), float):
-            part.dropout = probability  # type: ignore[assignment]
 
 
 def _mix(seed: int, step: int, rank: int) -> int:

@@ -117,7 +117,12 @@ def _student(
 ) -> tuple[nn.Module, ModelCard]:
     """The student with its first weights, and its card."""
     torch.manual_seed(config.seed)
-    student = build(start.architecture, n_bins=start.front_end.n_bins, n_classes=N_CLASSES)
+    student = build(
+        start.architecture,
+        n_bins=start.front_end.n_bins,
+        n_classes=N_CLASSES,
+        dropout=config.dropout,
+    )
     front_end = start.front_end
     if start.weights is None:
         state = folder / checkpoint.STATE

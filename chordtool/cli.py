@@ -49,6 +49,12 @@ COMMANDS: Final[dict[str, Command]] = {
     "transcribe": Command(
         "chordtool.commands.transcribe", "Write down the chords of recordings.", _SONGS
     ),
+    "label-corpus": Command(
+        "chordtool.commands.label_corpus", "Label a folder of music for training.", _TRAINING
+    ),
+    "corpus": Command(
+        "chordtool.commands.corpus", "Show what a corpus holds; check and repair it.", _TRAINING
+    ),
     "distill": Command(
         "chordtool.commands.distill", "Train a student on labelled corpora.", _TRAINING
     ),

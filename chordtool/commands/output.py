@@ -20,9 +20,14 @@ def show_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, indent=2) + "\n")
 
 
-def show_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def show_table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    console: Console | None = None,
+) -> None:
     """A table as wide as the terminal; as wide as it needs to be where nobody looks."""
-    console = Console(highlight=False)
+    console = console or Console(highlight=False)
     table = Table(*headings, box=box.SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         table.add_row(*(escape(printable("" if cell is None else str(cell))) for cell in row))

@@ -110,6 +110,13 @@ class Claims:
             for path in self.folder.glob("*.claim")
         )
 
+    def sweep(self) -> None:
+        """Remove the claims of those who are gone."""
+        with lock(self.folder / ".lock"):
+            for path in self.folder.glob("*.claim"):
+                if self._is_lost(path):
+                    path.unlink(missing_ok=True)
+
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.claim"
 

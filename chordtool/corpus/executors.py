@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from importlib import import_module
 from multiprocessing import get_context, parent_process
 from typing import Any, Final, Protocol, TypeVar
 
@@ -131,9 +132,9 @@ class ProcessExecutor:
                     more = False
                     break
                 try:
-                    running[self._ready_pool().submit(function, task)] = task  # type: ignore[arg-type]
+                    running[self._ready_pool().submit(function, task)] = task
                 except BrokenProcessPool:
-                    broken.append(task)  # type: ignore[arg-type]
+                    broken.append(task)
                     more = False
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 task = running.pop(future)
@@ -189,11 +190,12 @@ class DaskExecutor:
 
     def __init__(self, address: str) -> None:
         try:
-            import distributed
+            distributed: Any = import_module("distributed")
         except ImportError:
             raise UsageError(
                 "--cluster needs Dask.", hint="Install it: pipx inject chordtool distributed."
             ) from None
+        self._distributed = distributed
         self._cluster: Any = None
         try:
             if address.startswith("local:"):
@@ -204,7 +206,7 @@ class DaskExecutor:
                     dashboard_address=None,
                     memory_limit=0,
                 )
-            self._client = distributed.Client(self._cluster or address, timeout="10s")
+            self._client: Any = distributed.Client(self._cluster or address, timeout="10s")
         except (OSError, ValueError, TimeoutError) as error:
             raise ChordtoolError(
                 f"There is no Dask scheduler at {address}: {error}.",
@@ -214,17 +216,15 @@ class DaskExecutor:
     @property
     def workers(self) -> int:
         """How many tasks the cluster works on at a time; it may grow and shrink."""
-        return max(1, sum(self._client.nthreads().values()))
+        return max(1, int(sum(self._client.nthreads().values())))
 
     def run(
         self, function: Callable[[Task], Result], tasks: Iterable[Task]
     ) -> Iterator[tuple[Task, Result | Exception]]:
         """See :class:`Executor`."""
-        from distributed import as_completed
-
         coming = iter(tasks)
         running: dict[Any, Task] = {}
-        queue = as_completed()
+        queue = self._distributed.as_completed()
         try:
             while True:
                 while len(running) < _AHEAD * self.workers:
@@ -237,9 +237,17 @@ class DaskExecutor:
                 if not running:
                     return
                 future = next(queue)
-                yield running.pop(future), _dask_result(future)
+                yield running.pop(future), self._result(future)
         finally:
             self._client.cancel(list(running))
+
+    def _result(self, future: Any) -> Any:
+        error = future.exception()
+        if error is None:
+            return future.result()
+        if isinstance(error, self._distributed.KilledWorker):
+            return WorkerDiedError("Its worker process died.")
+        return error if isinstance(error, Exception) else RuntimeError(str(error))
 
     def close(self) -> None:
         """Leave the cluster; a local one ends."""
@@ -253,14 +261,3 @@ def _local_workers(address: str) -> int:
     if not (text.isdigit() and 1 <= int(text) <= 1024):
         raise UsageError(f"{address!r} names no local cluster.", hint="Use for example local:4.")
     return int(text)
-
-
-def _dask_result(future: Any) -> Any:
-    from distributed import KilledWorker
-
-    error = future.exception()
-    if error is None:
-        return future.result()
-    if isinstance(error, KilledWorker):
-        return WorkerDiedError("Its worker process died.")
-    return error if isinstance(error, Exception) else RuntimeError(str(error))

@@ -181,6 +181,24 @@ class Corpus:
         return cls(folder, Description.from_json(text, file))
 
     @classmethod
+    def check(cls, path: str | Path) -> None:
+        """Refuse a folder that no corpus of this program can be in; write nothing.
+
+        Raises:
+            CorpusError: it holds something else, or is newer than this program.
+        """
+        folder = Path(path)
+        try:
+            if (folder / "corpus.json").is_file():
+                cls.open(folder)
+            elif folder.exists() and (not folder.is_dir() or _holds_something_else(folder)):
+                raise CorpusError(
+                    f"{folder} is neither empty nor a corpus.", hint="Choose another folder."
+                )
+        except OSError as error:
+            raise CorpusError(f"{folder} cannot be read: {error.strerror}.") from None
+
+    @classmethod
     def create(cls, path: str | Path, description: Description) -> Corpus:
         """Make a corpus, or go on with one, whose recordings are made as described.
 
@@ -188,14 +206,9 @@ class Corpus:
             CorpusError: the folder holds something else, or is newer than this program.
             OSError: the folder cannot be written to.
         """
+        cls.check(path)
         folder = Path(path)
         file = folder / "corpus.json"
-        if file.is_file():
-            cls.open(folder)  # refuses what is newer
-        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise CorpusError(
-                f"{folder} is neither empty nor a corpus.", hint="Choose another folder."
-            )
         for name in ("recordings", "claims"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         text = description.to_json()
@@ -248,3 +261,11 @@ class Corpus:
         return tuple(
             CorpusRecording(self.recording_path(audio), current[audio]) for audio in sorted(current)
         )
+
+
+def _holds_something_else(folder: Path) -> bool:
+    # What a killed run may have left before corpus.json was there.
+    ours = {"recordings", "claims"}
+    return any(
+        p.name not in ours and not p.name.startswith(".chordtool-") for p in folder.iterdir()
+    )

@@ -32,6 +32,8 @@ from chordtool.corpus.statistics import Totals, total
 from chordtool.errors import ChordtoolError, ModelUnavailableError
 
 _POLL_SECONDS: Final = 0.5
+PART_PATTERN: Final = ".chordtool-*.part"
+"""Names of files that were being written."""
 _CHANGED: Final = "The file was changed while it was being read."
 
 
@@ -142,6 +144,7 @@ def label_corpus(
     summary = Summary(rows=dict(planned.done), unchanged=len(planned.done))
     try:
         with Claims(corpus.claims_folder, expiry_seconds) as claims:
+            _tidy(corpus, claims)
             run = _Run(corpus, recipe, bounds, claims, summary, on_row)
             run.work(planned.todo, executor)
             corpus.manifest.compact()
@@ -269,6 +272,14 @@ class _Run:
                 return [*planned.todo, *waiting]
             self._deferred = {path: self._deferred[path] for path in waiting}
         return []
+
+
+def _tidy(corpus: Corpus, claims: Claims) -> None:
+    """Remove what killed runs left behind, unless somebody may still be writing."""
+    claims.sweep()
+    if not claims.others():
+        for part in [*corpus.path.glob(PART_PATTERN), *corpus.path.glob(f"*/*/{PART_PATTERN}")]:
+            part.unlink(missing_ok=True)
 
 
 class _ChangedError(OSError):

@@ -1,0 +1,191 @@
+"""Checking every hash of a corpus, and making its manifest say what is true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from chordtool.corpus.claims import Claims
+from chordtool.corpus.folder import Corpus
+from chordtool.corpus.labelling import sha256_of
+from chordtool.corpus.manifest import FAILED, LABELLED, Row
+from chordtool.corpus.recording import Recording
+from chordtool.corpus.run import PART_PATTERN
+from chordtool.errors import CorpusError
+from chordtool.locking import lock
+
+
+@dataclass
+class Report:
+    """What was found, and mended unless it was only to be looked at."""
+
+    checked: int = 0
+    """Labelled recordings that were read."""
+    damaged: list[str] = field(default_factory=list)
+    """Recordings whose file is broken or not the one that was written; to be labelled again."""
+    missing: list[str] = field(default_factory=list)
+    """Recordings whose file is gone; to be labelled again."""
+    mended: list[str] = field(default_factory=list)
+    """Recordings that are sound but not those of their rows; the rows were brought up to date."""
+    changed_audio: list[str] = field(default_factory=list)
+    """Audio files that are not what was labelled; looked at only if asked for."""
+    adopted: list[str] = field(default_factory=list)
+    """Recordings that the manifest did not know, by the hash of their audio."""
+    leftovers: list[str] = field(default_factory=list)
+    """Files that a killed run was writing."""
+    broken_lines: int = 0
+    """Lines of the manifest that are no rows."""
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing was wrong."""
+        untidy = self.mended or self.adopted or self.leftovers or self.broken_lines
+        return not (self.lost or untidy)
+
+    @property
+    def lost(self) -> list[str]:
+        """Recordings that have to be labelled again."""
+        return [*self.damaged, *self.missing, *self.changed_audio]
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready document."""
+        return {
+            "checked": self.checked,
+            "damaged": self.damaged,
+            "missing": self.missing,
+            "mended": self.mended,
+            "changed_audio": self.changed_audio,
+            "adopted": self.adopted,
+            "leftovers": self.leftovers,
+            "broken_lines": self.broken_lines,
+            "clean": self.is_clean,
+        }
+
+
+def verify(
+    corpus: Corpus,
+    *,
+    repair: bool = True,
+    audio: bool = False,
+    on_row: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Check every recording of a corpus against the manifest and against itself.
+
+    A recording that is damaged or gone becomes a failed row, so that the next run labels it
+    again, and its file is removed. A sound recording that no row knows gets a row without a
+    path, which the next run replaces when it meets the audio. Nothing is lost by it.
+
+    Args:
+        corpus: what to check.
+        repair: rewrite the manifest and remove what is broken.
+        audio: read the audio files too, and compare their hashes.
+        on_row: told how many rows of how many are done.
+
+    Raises:
+        CorpusError: a run is writing to the corpus, or the manifest cannot be read.
+        OSError: the repaired manifest cannot be written.
+    """
+    if repair and corpus.claims_folder.is_dir():
+        with Claims(corpus.claims_folder) as claims:
+            claims.sweep()
+            if claims.others():
+                raise CorpusError(
+                    "A run is labelling this corpus.", hint="Wait for it, or use --check."
+                )
+    report = Report()
+    rows, report.broken_lines = corpus.manifest.read()
+    checked: dict[str, Row] = {}
+    for k, (key, row) in enumerate(rows.items()):
+        checked[key] = _checked(corpus, row, report, audio=audio)
+        if on_row is not None:
+            on_row(k + 1, len(rows))
+    known = {row.audio_sha256 for row in checked.values() if row.status == LABELLED}
+    for row in _orphans(corpus, known, report):
+        checked[row.key] = row
+    report.leftovers = [str(p) for p in _parts(corpus)]
+    if repair and not report.is_clean:
+        _repair(corpus, checked, report)
+    return report
+
+
+def _checked(corpus: Corpus, row: Row, report: Report, *, audio: bool) -> Row:
+    if row.status != LABELLED:
+        return row
+    name = row.path or row.audio_sha256
+    path = corpus.recording_path(row.audio_sha256)
+    report.checked += 1
+    try:
+        sound = sha256_of(path) == row.recording_sha256
+    except OSError:
+        report.missing.append(name)
+        return replace(row, status=FAILED, error="Its labelled recording is gone.")
+    if not sound:
+        # A run that was killed may have labelled it anew and not written its row.
+        found = _adopt(corpus, path)
+        if found is None:
+            report.damaged.append(name)
+            return replace(row, status=FAILED, error="Its labelled recording is damaged.")
+        report.mended.append(name)
+        row = replace(found, path=row.path, bytes=row.bytes, mtime_ns=row.mtime_ns)
+    if audio and row.path is not None and not _has_hash(Path(row.path), row.audio_sha256):
+        report.changed_audio.append(name)
+        return replace(row, status=FAILED, error="Its audio is not what was labelled.")
+    return row
+
+
+def _has_hash(path: Path, digest: str) -> bool:
+    try:
+        return sha256_of(path) == digest
+    except OSError:
+        return True  # audio that is away is no reason to label it again
+
+
+def _orphans(corpus: Corpus, known: set[str], report: Report) -> Iterator[Row]:
+    for path in sorted(corpus.path.glob("recordings/*/*.safetensors")):
+        if path.stem in known:
+            continue
+        row = _adopt(corpus, path)
+        if row is not None:
+            report.adopted.append(row.audio_sha256)
+            yield row
+
+
+def _adopt(corpus: Corpus, path: Path) -> Row | None:
+    """A row for a recording as it says of itself, or nothing if it is broken."""
+    try:
+        recording = Recording(path)
+        digest, size = sha256_of(path), path.stat().st_size
+    except (CorpusError, OSError):
+        return None
+    metadata = recording.metadata
+    if not recording.is_intact() or corpus.recording_path(metadata.audio_sha256) != path:
+        return None
+    return Row(
+        path=None,
+        status=LABELLED,
+        audio_sha256=metadata.audio_sha256,
+        seconds=metadata.seconds,
+        frames=recording.frames,
+        teachers=metadata.teachers,
+        front_end=metadata.front_end.fingerprint,
+        labels_fingerprint=metadata.labels_fingerprint,
+        recording_sha256=digest,
+        recording_bytes=size,
+        statistics=metadata.statistics,
+    )
+
+
+def _parts(corpus: Corpus) -> list[Path]:
+    return [*corpus.path.glob(PART_PATTERN), *corpus.path.glob(f"*/*/{PART_PATTERN}")]
+
+
+def _repair(corpus: Corpus, rows: dict[str, Row], report: Report) -> None:
+    broken = set(report.damaged)
+    useless = [corpus.recording_path(row.audio_sha256) for k, row in rows.items() if k in broken]
+    for path in [*_parts(corpus), *useless]:
+        path.unlink(missing_ok=True)
+    with lock(corpus.manifest.lock_path):
+        corpus.manifest.rewrite(rows.values())
+    corpus.manifest.compact()

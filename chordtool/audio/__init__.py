@@ -1,7 +1,7 @@
 """Audio in: any file or stream to mono samples at the rate that a front end wants.
 
-:func:`load` decodes, :func:`find_audio` finds what there is to decode. wav, flac, mp3, ogg and
-opus go through libsndfile; everything else, and what libsndfile rejects, through FFmpeg's
+:func:`load` decodes, :func:`find_audio` finds what there is to decode. wav, flac, mp3 and ogg
+go through libsndfile; opus, everything else, and what libsndfile rejects, through FFmpeg's
 libraries (PyAV), which are imported only when they are needed.
 """
 

@@ -1,4 +1,4 @@
-"""m4a, mp4, webm and whatever else FFmpeg plays, through PyAV. Imported only when needed."""
+"""opus, m4a, mp4, webm and whatever else FFmpeg plays, through PyAV. Imported only when needed."""
 
 from __future__ import annotations
 

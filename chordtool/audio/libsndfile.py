@@ -1,4 +1,4 @@
-"""wav, flac, mp3, ogg, opus and their like, through libsndfile."""
+"""wav, flac, mp3, ogg and their like, through libsndfile."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -103,9 +104,10 @@ def _opened(source: Path | BinaryIO, name: str, limits: Limits) -> Iterator[Bina
         yield copy
 
 
-def _open_path(path: Path, name: str) -> BinaryIO:
+def _open_path(path: Path, name: str) -> FileIO:
+    # Unbuffered, because libsndfile moves the descriptor behind Python's back.
     try:
-        return path.open("rb")
+        return path.open("rb", buffering=0)
     except IsADirectoryError:
         raise AudioError(
             f"{name} is a folder without recordings.",
@@ -125,17 +127,22 @@ def _open_path(path: Path, name: str) -> BinaryIO:
 def _spooled(stream: BinaryIO, name: str, limits: Limits) -> Iterator[BinaryIO]:
     """A copy of the stream on disk: decoders seek, and FFmpeg must see the end of an mp4 first."""
     try:
-        copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
+        copy = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed below
     except OSError as error:
         raise _no_room(error) from None
     with copy:
         for chunk in _chunks(stream, name, limits):
             try:
-                copy.write(chunk)
-                copy.flush()
+                _write(copy, chunk)
             except OSError as error:
                 raise _no_room(error) from None
         yield copy
+
+
+def _write(file: BinaryIO, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
 
 
 def _chunks(stream: BinaryIO, name: str, limits: Limits) -> Iterator[bytes]:
@@ -179,7 +186,7 @@ class _Loader:
         if size == 0:
             raise AudioError(f"{self._name} is empty.", hint="Get the recording again.")
         best: tuple[MonoSignal, SourceFacts] | None = None
-        for decoder in (_decode_with_libsndfile, _decode_with_ffmpeg):
+        for decoder in self._decoders():
             signal = self._make_signal(size, self._name)
             facts, complete = self._attempt(decoder, signal)
             reached = best[0].seconds + _CLEARLY_LONGER if best else 0.0
@@ -192,6 +199,18 @@ class _Loader:
                 f"{self._name} holds no audio that can be read.", hint=_HINT
             ) from self._failure
         return best
+
+    def _decoders(self) -> tuple[Decoder, Decoder]:
+        """libsndfile first: it starts faster, and decodes the common formats faster.
+
+        Opus is the exception. libsndfile takes over twice the time for it, and gives up midway
+        on files that FFmpeg wrote with long packets.
+        """
+        self._file.seek(0)
+        head = self._file.read(64)
+        if head.startswith(b"OggS") and b"OpusHead" in head:
+            return _decode_with_ffmpeg, _decode_with_libsndfile
+        return _decode_with_libsndfile, _decode_with_ffmpeg
 
     def _attempt(self, decoder: Decoder, signal: MonoSignal) -> tuple[SourceFacts | None, bool]:
         try:

@@ -85,7 +85,7 @@ def add_beats(
         beats = found.track(samples, sample_rate)
     except ChordtoolError:
         raise
-    except Exception as error:  # whatever a plug-in does
+    except (Exception, SystemExit) as error:  # whatever a plug-in does
         raise FormatError(
             f"The beat tracker {tracker!r} failed: {type(error).__name__}: {error}",
             hint="Leave beats out, or choose another tracker.",

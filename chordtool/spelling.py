@@ -18,7 +18,7 @@ formats for people spell by the key, which is estimated from the chords themselv
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -234,21 +234,20 @@ def spelling_for(segments: Sequence[Segment], wanted: str, *, default: str = "ke
     )
 
 
+def followed(segments: Sequence[Segment]) -> Iterator[tuple[Segment, str | None]]:
+    """Each segment with the label of the next one; the last with ``None``."""
+    for n, segment in enumerate(segments, 1):
+        yield segment, segments[n].label if n < len(segments) else None
+
+
 def symbols(segments: Sequence[Segment], spelling: Spelling) -> list[str]:
     """Chord symbols of segments in time order, each spelt with an eye on the next."""
-    following = [*(s.label for s in segments[1:]), None]
-    return [
-        spelling.symbol(s.label, before=after)
-        for s, after in zip(segments, following, strict=False)
-    ]
+    return [spelling.symbol(s.label, before=after) for s, after in followed(segments)]
 
 
 def labels(segments: Sequence[Segment], spelling: Spelling) -> list[str]:
     """Harte labels of segments in time order, each spelt with an eye on the next."""
-    following = [*(s.label for s in segments[1:]), None]
-    return [
-        spelling.label(s.label, before=after) for s, after in zip(segments, following, strict=False)
-    ]
+    return [spelling.label(s.label, before=after) for s, after in followed(segments)]
 
 
 _SYMBOLS: Final = {

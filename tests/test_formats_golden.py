@@ -23,12 +23,12 @@ import pretty_midi
 import pylrc
 import pytest
 import srt
+from songs import SONG
 
 from chordtool import plugins
 from chordtool.beats import bars_of
 from chordtool.formats import GROUP, FormatOptions, load_format, render
 from chordtool.formats.midi import notes_of
-from songs import SONG
 
 GOLDEN = Path(__file__).parent / "golden"
 SCHEMA = Path(__file__).parents[1] / "docs" / "reference" / "transcription.schema.json"
@@ -126,9 +126,7 @@ def test_midi_markers_are_read_by_mido() -> None:
 
 
 def test_an_audacity_label_track_is_read_as_tab_separated_intervals() -> None:
-    intervals, labels = mir_eval.io.load_labeled_intervals(
-        str(golden("audacity")), delimiter=r"\t"
-    )
+    intervals, labels = mir_eval.io.load_labeled_intervals(str(golden("audacity")), delimiter=r"\t")
     assert labels == LABELS
     assert intervals[:, 0].tolist() == STARTS
 

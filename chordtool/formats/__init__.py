@@ -92,7 +92,7 @@ def render(transcription: Transcription, name: str, options: FormatOptions) -> b
         written = chosen.write(transcription, options)
     except ChordtoolError:
         raise
-    except Exception as error:  # whatever a plug-in does
+    except (Exception, SystemExit) as error:  # whatever a plug-in does
         raise FormatError(
             f"The format {name!r} failed: {type(error).__name__}: {error}.",
             hint="Report it to whoever made that format.",
@@ -127,7 +127,7 @@ def read_transcription(path: Path) -> Transcription:
         found = reader.read(data) if reader.read is not None else None
     except ChordtoolError as error:
         raise type(error)(f"{path}: {error.message}", hint=error.hint) from error
-    except Exception as error:  # whatever a plug-in does
+    except (Exception, SystemExit) as error:  # whatever a plug-in does
         raise FormatError(
             f"{path}: the format {reader.name!r} failed: {type(error).__name__}: {error}."
         ) from error

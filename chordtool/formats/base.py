@@ -45,3 +45,11 @@ class Format:
     """Whether the result is not text, so that a terminal should not see it."""
     joinable: bool = False
     """Whether the results of many recordings may be written one after the other to one file."""
+
+    def __post_init__(self) -> None:
+        # A format that is no such thing is found out where it is made, in the plug-in.
+        if not self.suffixes or isinstance(self.suffixes, str):
+            raise TypeError(f"the suffixes of format {self.name!r} are not a tuple of some")
+        for suffix in self.suffixes:
+            if not (suffix.startswith(".") and suffix == suffix.lower() and len(suffix) > 1):
+                raise ValueError(f"format {self.name!r} has the suffix {suffix!r}")

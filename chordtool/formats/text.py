@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from pathlib import PurePath
 from typing import Final
@@ -20,14 +21,14 @@ def clean(text: str) -> str:
     characters and marks that turn the direction of what follows become blanks. At most 300
     characters are kept.
     """
-    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    safe = "".join(" " if _is_control(c) else c for c in text[: 2 * _LONGEST])
+    text = re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text[: 2 * _LONGEST])
+    safe = "".join(" " if _is_control(c) else c for c in text)
     return " ".join(safe.split())[:_LONGEST]
 
 
 def _is_control(character: str) -> bool:
     return (
-        unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+        unicodedata.category(character) in ("Cc", "Zl", "Zp")
         or "\u202a" <= character <= "\u202e"
         or "\u2066" <= character <= "\u2069"
         or character in "\ufffe\uffff"

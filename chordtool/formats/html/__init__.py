@@ -24,7 +24,7 @@ from chordtool.errors import FormatError
 from chordtool.formats.base import Format, FormatOptions
 from chordtool.formats.text import artist_of, title_of
 from chordtool.segments import Segment, Transcription
-from chordtool.spelling import Key, Spelling, estimate_key, spelling_for, spelling_in
+from chordtool.spelling import Key, Spelling, estimate_key, followed, spelling_for, spelling_in
 from chordtool.vocabulary import CHORD_TONES
 
 MAX_EMBEDDED_BYTES: Final = 256 * 1024 * 1024
@@ -65,19 +65,18 @@ def song_of(transcription: Transcription, options: FormatOptions) -> dict[str, A
     ``names``, ``notes`` and ``keys`` are by transposition, 0..11 semitones up.
     """
     table = _ChordTable(transcription, options)
-    following = [*transcription.segments[1:], None]
     segments = [
         [
             round(s.start, 4),
             round(s.end, 4),
-            table.index(s.label, after.label if after else None),
+            table.index(s.label, after),
             round(s.confidence, 4),
             [
                 [table.index(a.label), round(a.confidence, 4)]
                 for a in s.alternatives[: max(0, options.top)]
             ],
         ]
-        for s, after in zip(transcription.segments, following, strict=True)
+        for s, after in followed(transcription.segments)
     ]
     key = estimate_key(transcription.segments)
     return {

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from chordtool.models import kernels
+
 WIDTH = 128
 N_HEADS = 4
 N_LAYERS = 8
@@ -66,50 +68,46 @@ class _Attention(nn.Module):
 
         Args:
             x: float [batch, frames, width].
-            visible: bool, broadcastable to [batch, heads, frames, frames]; which frame (row) may
-                look at which (column).
+            visible: bool [frames, frames]; which frame (row) may look at which (column).
 
         Returns:
             float [batch, frames, width].
         """
-        queries, keys, values = (
-            projection(x).unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
-            for projection in (self.query_linear, self.key_linear, self.value_linear)
-        )
-        context = F.scaled_dot_product_attention(
-            queries,
-            keys,
-            values,
-            attn_mask=visible,
-            dropout_p=self.dropout if self.training else 0.0,
-        )
+        projections = (self.query_linear, self.key_linear, self.value_linear)
+        stacked = F.linear(x, torch.cat([projection.weight for projection in projections]))
+        # [batch, frames, 3 * width] -> three times [batch, heads, frames, depth]
+        batch, n_frames, width = x.shape
+        split = stacked.view(batch, n_frames, 3, self.n_heads, width // self.n_heads)
+        queries, keys, values = split.permute(2, 0, 3, 1, 4).contiguous()
+        dropout = self.dropout if self.training else 0.0
+        context = kernels.attention(queries, keys, values, visible, dropout)
         output: Tensor = self.output_linear(context.transpose(1, 2).flatten(2))
         return output
 
 
 class _Convolution(nn.Module):
-    """Convolution over time, three frames wide; [batch, frames, width] in and out."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv1d(width, width, kernel_size=3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        output: Tensor = self.conv(x.transpose(1, 2)).transpose(1, 2)
-        return output
-
-
-class _FeedForward(nn.Module):
-    """Twice: convolution, ReLU, dropout."""
+    """Convolution over time, three frames wide, ReLU, dropout."""
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
-        self.layers = nn.ModuleList([_Convolution(width), _Convolution(width)])
-        self.dropout = nn.Dropout(dropout)
+        self.conv = nn.Conv1d(width, width, kernel_size=3, padding=1)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        dropout = self.dropout if self.training else 0.0
+        return kernels.convolve_relu_dropout(x, self.conv.weight, self.conv.bias, dropout)
+
+
+class _FeedForward(nn.Module):
+    """Two convolutions; [batch, frames, width] in and out."""
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(_Convolution(width, dropout) for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers:
-            x = self.dropout(F.relu(layer(x)))
+            x = layer(x)
         return x
 
 
@@ -122,12 +120,13 @@ class _Block(nn.Module):
         self.positionwise_convolution = _FeedForward(width, dropout)
         self.layer_norm_mha = LayerNorm(width)
         self.layer_norm_ffn = LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
 
     def forward(self, x: Tensor, visible: Tensor) -> Tensor:
-        x = self.dropout(x + self.multi_head_attention(self.layer_norm_mha(x), visible))
-        output: Tensor = self.dropout(x + self.positionwise_convolution(self.layer_norm_ffn(x)))
-        return output
+        x = x + self.multi_head_attention(self.layer_norm_mha(x), visible)
+        x = kernels.dropout(x, self.dropout, self.training, inplace=True)
+        x = x + self.positionwise_convolution(self.layer_norm_ffn(x))
+        return kernels.dropout(x, self.dropout, self.training, inplace=True)
 
 
 class _Layer(nn.Module):
@@ -155,11 +154,11 @@ class _Layers(nn.Module):
             _Layer(width, n_heads, dropout) for _ in range(n_layers)
         )
         self.layer_norm = LayerNorm(width)
-        self.input_dropout = nn.Dropout(dropout)
+        self.dropout = dropout
 
     def forward(self, x: Tensor) -> Tensor:
         n_frames = x.shape[1]
-        x = self.embedding_proj(self.input_dropout(x))
+        x = self.embedding_proj(kernels.dropout(x, self.dropout, self.training))
         x = x + timing_signal(n_frames, x.shape[2]).to(x)
         past = torch.ones(n_frames, n_frames, dtype=torch.bool, device=x.device).tril()
         for layer in self.self_attn_layers:

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from chordtool.models.kernels import Dropout
+
 
 def positional_encoding(n_positions: int, width: int) -> Tensor:
     """Sinusoids, float32 [n_positions, width]: sines in even columns, cosines in odd ones.
@@ -61,7 +63,7 @@ class _FeedForward(nn.Module):
         self.narrow = nn.Linear(4 * width, width)
         self.norm = nn.LayerNorm(width)
         self.alpha = nn.Parameter(torch.zeros(1))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.dropout(F.relu(self.inner_norm(self.widen(x))))
@@ -105,7 +107,7 @@ class _EncoderEnd(nn.Module):
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.projection = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width)
 
@@ -120,7 +122,7 @@ class _DecoderLayer(nn.Module):
         self.self_attention = _Attention(width, n_heads)
         self.cross_attention = _Attention(width, n_heads)
         self.feed_forward = _FeedForward(width, dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, y: Tensor, temporal: Tensor, norm: nn.Module) -> Tensor:
         for attention, context in ((self.self_attention, None), (self.cross_attention, temporal)):
@@ -193,7 +195,7 @@ class TwoEncodersOneDecoder(nn.Module):
         self.temporal_encoder = _Encoder(n_bins, temporal_layers, temporal_heads, dropout, 0.02)
         self.temporal_end = _EncoderEnd(n_bins, dropout)
         self.decoder = _Decoder(n_bins, decoder_layers, decoder_heads, dropout, 0.01)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.classifier = nn.Linear(n_bins, n_classes)
 
     def forward(self, features: Tensor) -> Tensor:

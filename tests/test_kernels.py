@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from chordtool.models import kernels
+
+
+def _gradients(
+    function: Callable[..., Tensor], *inputs: Tensor
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    inputs = tuple(x.detach().requires_grad_() for x in inputs)
+    output = function(*inputs)
+    torch.manual_seed(5)
+    return output.detach(), torch.autograd.grad(
+        output, inputs, torch.randn(output.shape, dtype=output.dtype)
+    )
+
+
+@pytest.mark.parametrize("p", [0.1, 0.2, 0.5])
+def test_the_mask_drops_as_often_as_asked_and_keeps_the_mean(p: float) -> None:
+    torch.manual_seed(0)
+    mask = kernels.keep_mask(torch.Size((1000, 333)), p)
+    kept = mask > 0
+    assert kept.float().mean().item() == pytest.approx(1 - p, abs=0.004)
+    assert mask[kept].unique().tolist() == pytest.approx([1 / (1 - p)], rel=1e-4)
+    # Neighbours are independent: pairs are both kept as often as chance has it.
+    both = (kept[:, 1:] & kept[:, :-1]).float().mean().item()
+    assert both == pytest.approx((1 - p) ** 2, abs=0.006)
+
+
+def test_the_mask_follows_the_state_of_torchs_generator() -> None:
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    first, second = (kernels.keep_mask(torch.Size((50,)), 0.5) for _ in range(2))
+    assert not torch.equal(first, second)
+    torch.set_rng_state(state)
+    assert torch.equal(kernels.keep_mask(torch.Size((50,)), 0.5), first)
+
+
+def test_dropout_is_off_outside_of_training() -> None:
+    x = torch.randn(4, 5)
+    assert kernels.dropout(x, 0.5, False) is x
+    assert kernels.dropout(x, 0.0, True) is x
+
+
+@pytest.mark.parametrize("direction", ["past", "future"])
+def test_attention_and_its_gradients_are_those_of_the_formula(
+    direction: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    visible = torch.ones(7, 7, dtype=torch.bool).tril()
+    visible = visible if direction == "past" else visible.T
+    mask = kernels.keep_mask(torch.Size((6, 7, 7)), 0.3, torch.float64)
+    monkeypatch.setattr(kernels, "keep_mask", lambda *args: mask)
+
+    def formula(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        scores = queries @ keys.transpose(-1, -2) / 4**0.5
+        weights = torch.softmax(scores.masked_fill(~visible, -torch.inf), dim=-1)
+        return (weights * mask.view(2, 3, 7, 7)) @ values
+
+    inputs = [torch.randn(2, 3, 7, 4, dtype=torch.float64) for _ in range(3)]
+    ours = _gradients(lambda q, k, v: kernels.attention(q, k, v, visible, 0.3), *inputs)
+    torch.testing.assert_close(ours, _gradients(formula, *inputs))
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 9])
+def test_convolution_and_its_gradients_are_torchs(
+    n_frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    mask = kernels.keep_mask(torch.Size((2, n_frames, 6)), 0.25, torch.float64)
+    monkeypatch.setattr(kernels, "keep_mask", lambda *args: mask)
+    x = torch.randn(2, n_frames, 4, dtype=torch.float64)
+    weight = torch.randn(6, 4, 3, dtype=torch.float64)
+    bias = torch.randn(6, dtype=torch.float64)
+
+    def formula(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        convolved = F.conv1d(x.transpose(1, 2), weight, bias, padding=1).transpose(1, 2)
+        return F.relu(convolved) * mask
+
+    ours = _gradients(lambda *a: kernels.convolve_relu_dropout(*a, 0.25), x, weight, bias)
+    torch.testing.assert_close(ours, _gradients(formula, x, weight, bias))
+    torch.testing.assert_close(
+        kernels.convolve_relu_dropout(x, weight, bias, 0.0),
+        F.relu(F.conv1d(x.transpose(1, 2), weight, bias, padding=1)).transpose(1, 2),
+    )

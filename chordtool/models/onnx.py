@@ -1,0 +1,168 @@
+"""An exported student, run by ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chordtool.constantq import log_cqt
+from chordtool.errors import ModelError, ModelUnavailableError
+from chordtool.models.card import ModelCard
+from chordtool.models.onnx_file import MAX_BYTES, OnnxFacts, inspect
+from chordtool.models.windows import Windows, run_windows
+from chordtool.types import Features, Logits, Samples
+from chordtool.vocabulary import VOCABULARIES
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+INPUT, OUTPUT = "features", "logits"
+SECONDS_PER_BATCH = 120.0
+"""A batch that takes longer than this is stopped: no student needs a hundredth of it."""
+
+
+class OnnxModel:
+    """A model in an ONNX file that carries its card.
+
+    The file is checked when this is made; ONNX Runtime is set up by :meth:`prepare`, or when it
+    is first needed.
+
+    Args:
+        data: the file.
+        threads: threads within an operator. Results do not depend on it.
+
+    Raises:
+        ModelError: the file is broken, hostile, or not what its card says.
+    """
+
+    def __init__(self, data: bytes, *, threads: int = 1) -> None:
+        facts = inspect(data)
+        _check_interface(facts)
+        self.card: ModelCard = facts.card
+        frames = facts.card.segment_frames or 108
+        self.windows = Windows(frames, facts.card.stride_frames or frames)
+        self._data: bytes | None = data
+        self._threads = threads
+        self._session: onnxruntime.InferenceSession | None = None
+
+    @classmethod
+    def from_file(cls, path: Path, *, threads: int = 1) -> OnnxModel:
+        """Read a model file.
+
+        Raises:
+            ModelUnavailableError: there is no such file.
+            ModelError: as the class says.
+        """
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                raise ModelError(f"{path} is larger than {MAX_BYTES >> 20} MiB.")
+            data = path.read_bytes()
+        except OSError as error:
+            raise ModelUnavailableError(
+                f"The model {path} cannot be read: {error.strerror}.",
+                hint="Name a file that `chordtool export` wrote, or one of `chordtool models`.",
+            ) from None
+        return cls(data, threads=threads)
+
+    def prepare(self) -> None:
+        """Set up ONNX Runtime; worth doing while audio is being decoded.
+
+        Raises:
+            ModelError: ONNX Runtime does not accept the file.
+        """
+        if self._session is not None:
+            return
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        # Threads that spin between operators take the time of whoever else uses the machine.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # The arena keeps what the largest batch took; a song is over too soon to gain by it.
+        options.enable_cpu_mem_arena = False
+        try:
+            self._session = onnxruntime.InferenceSession(
+                self._data, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime has no common base class of its errors
+            raise _failed("cannot be loaded", error) from None
+        self._data = None
+
+    def features(self, samples: Samples) -> Features:
+        """Log constant-Q features, float32 [frames, bins], not normalised."""
+        return log_cqt(samples, self.card.front_end)
+
+    def logits(self, features: Features) -> Logits:
+        """Frame logits, float32 [frames, classes], through windows of the card's length.
+
+        Raises:
+            ModelError: the network fails on the features.
+        """
+        classes = len(VOCABULARIES[self.card.vocabulary])
+        if len(features) == 0:
+            return np.zeros((0, classes), np.float32)
+        normal = self.card.front_end.normalise(features)
+        logits = run_windows(self._forward, normal, self.windows)
+        if logits.shape[1] != classes or not np.isfinite(logits).all():
+            raise ModelError(
+                f"The model {self.card.name!r} gave answers that are no logits of its classes.",
+                hint="Use a file that `chordtool export` wrote.",
+            )
+        return logits
+
+    def _forward(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        import onnxruntime
+
+        self.prepare()
+        assert self._session is not None, "prepare makes the session"
+        options = onnxruntime.RunOptions()
+        watchdog = threading.Timer(SECONDS_PER_BATCH, _stop, [options])
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            answer: Any = self._session.run([OUTPUT], {INPUT: batch}, options)[0]
+        except Exception as error:  # as above
+            raise _failed("failed on this recording", error) from None
+        finally:
+            watchdog.cancel()
+        if answer.ndim != 3 or answer.shape[:2] != batch.shape[:2]:
+            raise ModelError("The model's answer has another number of frames than its input.")
+        logits: NDArray[np.float32] = answer.astype(np.float32, copy=False)
+        return logits
+
+
+def _stop(options: Any) -> None:
+    options.terminate = True
+
+
+def _failed(what: str, error: Exception) -> ModelError:
+    first = (str(error).splitlines() or [""])[0][:200]
+    return ModelError(
+        f"The model {what}: {first}", hint="Use a file that `chordtool export` wrote."
+    )
+
+
+def _check_interface(facts: OnnxFacts) -> None:
+    """Inputs and outputs must be those of a student, with the sizes that the card states."""
+    card = facts.card
+    bins, classes = card.front_end.n_bins, len(VOCABULARIES[card.vocabulary])
+    for name, shapes, size in ((INPUT, facts.inputs, bins), (OUTPUT, facts.outputs, classes)):
+        shape = shapes.get(name)
+        if shape is None or len(shapes) != 1 or len(shape) != 3:
+            raise ModelError(
+                f"The model file does not have one {name} tensor of three dimensions.",
+                hint="Use a file that `chordtool export` wrote.",
+            )
+        if isinstance(shape[2], int) and shape[2] != size:
+            raise ModelError(
+                f"The model's {name} have {shape[2]} columns, its card says {size}.",
+                hint="Use a file that `chordtool export` wrote.",
+            )
+    if card.front_end.kind != "cqt":
+        raise ModelError(f"The model's front end {card.front_end.kind!r} is not a student's.")

@@ -187,6 +187,48 @@ def _quality(shorthand: str, degrees: tuple[str, ...]) -> str:
     return shorthand
 
 
+_UNKNOWN_TO_MIR_EVAL: Final = ("maj11", "minmaj9", "b9", "#9", "#11", "b13")
+"""Shorthands that :func:`parse` knows and ``mir_eval.chord.encode`` does not."""
+
+
+@lru_cache(maxsize=4096)
+def mended(label: str) -> str:
+    """The label in strict Harte syntax, with shorthands that ``mir_eval`` can encode.
+
+    What :func:`parse` mends is written out: ``Emin/4`` becomes ``E:min/4``, ``C:6`` ``C:maj6``.
+    The few extended chords that ``mir_eval`` cannot encode lose their upper voices: ``C:maj11``
+    becomes ``C:maj7``. A label that needs no mending stays as it is.
+
+    Raises:
+        LabelError: the label is not a chord.
+    """
+    chord = parse(label)
+    if chord.root is None:
+        return chord.quality
+    match = _LABEL.fullmatch(label.strip())
+    assert match is not None, "parse has accepted it"
+    shorthand = _MENDED.get(match["quality"] or "", match["quality"] or "")
+    if shorthand in _UNKNOWN_TO_MIR_EVAL:
+        shorthand = _REDUCTIONS[shorthand]
+    degrees = ",".join(_strict_degree(degree) for degree in chord.degrees)
+    text = match["root"][0] + _strict_accidentals(match["root"][1:])
+    if shorthand or degrees:
+        text += f":{shorthand}" + (f"({degrees})" if degrees else "")
+    return text + (f"/{_strict_degree(match['bass'])}" if match["bass"] else "")
+
+
+def _strict_degree(degree: str) -> str:
+    match = _DEGREE.fullmatch(degree)
+    assert match is not None, "parse has accepted it"
+    accidentals = _strict_accidentals(match["accidentals"])
+    return f"{match['omitted']}{accidentals}{int(match['number'])}"
+
+
+def _strict_accidentals(accidentals: str) -> str:
+    shift = accidentals.count("#") - accidentals.count("b")
+    return "#" * shift + "b" * -shift
+
+
 def class_of(label: str) -> int:
     """Index of a Harte label among the 170 classes.
 
@@ -285,7 +327,7 @@ _TO_MAJOR: Final = _MAJOR | {"aug", "sus2", "sus4"}
 
 @lru_cache(maxsize=1)
 def majmin_of_large() -> NDArray[np.int16]:
-    """Class of the 25-class vocabulary for each of the 170, :data:`MASKED` for ``X``; int16 [170]."""
+    """The 25-class index for each of the 170, :data:`MASKED` for ``X``; int16 [170]."""
     table = np.full(N_CLASSES, MASKED, np.int16)
     for index in range(X_INDEX):
         root, quality = divmod(index, len(QUALITIES))

@@ -22,6 +22,7 @@ from chordtool.vocabulary import (
     class_of,
     label_of,
     majmin_class_of,
+    mended,
     parse,
     reduce_logits,
     transpose,
@@ -179,3 +180,50 @@ def test_reducing_logits_adds_probabilities() -> None:
 
 def test_roots_are_spelt_with_sharps() -> None:
     assert ROOTS == ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+
+
+def test_labels_of_the_music_need_no_mending(shared: Path) -> None:
+    assert [label for label in labels_in(shared) if mended(label) != label] == []
+
+
+@pytest.mark.parametrize(
+    ("label", "strict"),
+    [
+        ("Emin/4", "E:min/4"),
+        ("A7/3", "A:7/3"),
+        ("C:6", "C:maj6"),
+        ("C:4", "C:sus4"),
+        ("Bb", "Bb"),
+        ("N.C.", "N"),
+        ("F(4,b6)", "F:(4,b6)"),
+        ("C:maj11", "C:maj7"),
+        ("C:b9(13)", "C:7(13)"),
+        ("C:7( b9, #11 )/b#3", "C:7(b9,#11)/3"),
+        ("Cb#:maj(*03)", "C:maj(*3)"),
+    ],
+)
+def test_mending_writes_out_what_parsing_mends(label: str, strict: str) -> None:
+    assert mended(label) == strict
+
+
+@given(
+    st.from_regex(
+        r"[A-G][b#]{0,3}:?"
+        r"(maj|min|dim|aug|sus4|4|m7b5|maj11|b9|#11|b13|minmaj9|13|1|5|dim7|\+|)"
+        r"(\(\*?[b#]{0,2}(1[0-3]|0?[1-9])(,\*?[b#]{0,2}(1[0-3]|[1-9])){0,2}\))?"
+        r"(/[b#]{0,2}(1[0-3]|[1-9]))?",
+        fullmatch=True,
+    )
+)
+def test_mir_eval_understands_every_mended_label(label: str) -> None:
+    try:
+        chord = parse(label)
+    except LabelError:
+        return
+    strict = mended(label)
+    assert mended(strict) == strict
+    assert parse(strict).quality == chord.quality
+    assert parse(strict).bass == chord.bass
+    for reduced in (False, True):
+        root, _, bass = mir_eval.chord.encode(strict, reduce_extended_chords=reduced)
+        assert (root, bass) == (chord.root, chord.bass)

@@ -216,7 +216,13 @@ def _track_with_librosa(samples: Samples, sample_rate: int) -> Beats:
     rate = 22050
     if sample_rate != rate:
         samples = librosa.resample(samples, orig_sr=sample_rate, target_sr=rate)
-    _, times = librosa.beat.beat_track(y=samples, sr=rate, units="time", trim=False)
+    # The median over frequencies holds out against a single loud instrument, but is zero where
+    # only a few frequencies sound at all.
+    for aggregate in (np.median, np.mean):
+        onset = librosa.onset.onset_strength(y=samples, sr=rate, aggregate=aggregate)
+        if onset.any():
+            break
+    _, times = librosa.beat.beat_track(onset_envelope=onset, sr=rate, units="time", trim=False)
     return Beats(tuple(float(t) for t in np.unique(times)))
 
 

@@ -147,7 +147,8 @@ def launched(program: str) -> Iterator[Browser]:
             [
                 "bash", "-c", command, program,
                 "--headless=new", "--no-sandbox", "--disable-gpu", "--mute-audio",
-                "--hide-scrollbars", "--no-first-run", "--disable-background-networking", "--disable-dev-shm-usage",
+                "--hide-scrollbars", "--no-first-run", "--disable-background-networking",
+                "--disable-dev-shm-usage",
                 "--disable-component-update", "--autoplay-policy=no-user-gesture-required",
                 "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank",
             ],

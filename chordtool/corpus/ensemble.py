@@ -84,7 +84,9 @@ class Ensemble:
         rate = front_end.sample_rate
         begin = max(0.0, edges[0] - CONTEXT_SECONDS)
         end = min(signals.seconds, edges[-1] + CONTEXT_SECONDS)
-        start = round(begin * rate)
+        # On the teacher's own grid of frames, so that it hears the same frames as in the whole.
+        step = front_end.chunk_samples or front_end.hop_length
+        start = int(begin * rate) // step * step
         stop = signals.length(rate) if end >= signals.seconds else round(end * rate)
         logits = model.logits(model.features(signals.read(rate, start, stop)))
         if len(logits) == 0:

@@ -144,8 +144,20 @@ def look_up(source: str) -> Teacher:
 
 
 def hash_of(source: str, model: Model) -> str:
-    """sha256 of a model's card and, where they are known to us, its weights."""
-    total = hashlib.sha256(model.card.to_json().encode())
+    """sha256 of what decides a model's logits: its weights, as far as they are known to us, and
+    the part of its card that says how they are used."""
+    card = model.card
+    used = {
+        "name": card.name,
+        "architecture": card.architecture,
+        "version": card.version,
+        "vocabulary": card.vocabulary,
+        "front_end": [card.front_end.fingerprint, card.front_end.mean, card.front_end.std],
+        "segment_frames": card.segment_frames,
+    }
+    if card.stride_frames is not None:
+        used["stride_frames"] = card.stride_frames
+    total = hashlib.sha256(json.dumps(used, sort_keys=True, separators=(",", ":")).encode())
     if source in catalogue.CATALOGUE:
         for file in catalogue.CATALOGUE[source].files:
             total.update(file.sha256.encode())

@@ -19,6 +19,9 @@ SILENCE_DBFS: Final = -60.0
 MUSIC, SILENCE, NO_MUSIC = "music", "silence", "no-music"
 MOSTLY_SILENT: Final = 0.95
 """A recording with at least this share of silent frames is ``"silence"``."""
+MOSTLY_WITHOUT_CHORDS: Final = 0.9
+"""A recording with at least this share of frames labelled N is ``"no-music"``: speech, noise, a
+single tone, drums alone. Measured figures are in docs/reference/corpus.md."""
 HISTOGRAM_BINS: Final = 10
 
 
@@ -82,7 +85,7 @@ def content(statistics: dict[str, Any]) -> str:
     """What a recording seems to hold, from its other statistics."""
     if statistics["silence"] >= MOSTLY_SILENT:
         return SILENCE
-    return MUSIC
+    return NO_MUSIC if statistics["no_chord"] >= MOSTLY_WITHOUT_CHORDS else MUSIC
 
 
 @dataclass

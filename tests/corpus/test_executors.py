@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from chordtool.corpus.executors import (
+    Executor,
+    ProcessExecutor,
+    SerialExecutor,
+    WorkerDiedError,
+)
+from chordtool.errors import AudioError
+
+
+def square(x: int) -> int:
+    if x == 13:
+        raise AudioError("unlucky")
+    return x * x
+
+
+def pid(_: int) -> int:
+    return os.getpid()
+
+
+def die_over(x: int) -> int:
+    if x == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
+def die_once(trap: str) -> str:
+    if Path(trap).exists():
+        Path(trap).unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return trap
+
+
+def linger(seconds: int) -> int:
+    time.sleep(60 * seconds)
+    return os.getpid()
+
+
+@pytest.mark.parametrize("executor", [SerialExecutor(), ProcessExecutor(2)], ids=["serial", "pool"])
+def test_every_task_comes_back_with_its_result(executor: Executor) -> None:
+    try:
+        found = dict(executor.run(square, iter(range(20))))
+    finally:
+        executor.close()
+    assert isinstance(found.pop(13), AudioError)
+    assert found == {x: x * x for x in range(20) if x != 13}
+
+
+def test_workers_are_started_once() -> None:
+    executor = ProcessExecutor(2)
+    try:
+        first = {result for _, result in executor.run(pid, range(10))}
+        again = {result for _, result in executor.run(pid, range(10))}
+    finally:
+        executor.close()
+    assert os.getpid() not in first
+    assert len(first | again) <= 2
+
+
+def test_only_the_task_that_kills_its_worker_fails() -> None:
+    executor = ProcessExecutor(2)
+    try:
+        found = dict(executor.run(die_over, iter(range(12))))
+    finally:
+        executor.close()
+    assert isinstance(found.pop(5), WorkerDiedError)
+    assert found == {x: x for x in range(12) if x != 5}
+
+
+def test_a_task_whose_worker_dies_by_accident_is_tried_again(tmp_path: Path) -> None:
+    trap = tmp_path / "trap"
+    trap.touch()
+    executor = ProcessExecutor(1)
+    try:
+        assert dict(executor.run(die_once, [str(trap)])) == {str(trap): str(trap)}
+    finally:
+        executor.close()
+
+
+def test_tasks_are_taken_as_workers_become_free() -> None:
+    taken: list[int] = []
+
+    def tasks() -> object:
+        for x in range(100):
+            taken.append(x)
+            yield x
+
+    executor = ProcessExecutor(2)
+    try:
+        results = executor.run(pid, tasks())  # type: ignore[arg-type]
+        next(results)
+        assert len(taken) <= 8
+        results.close()  # type: ignore[attr-defined]
+    finally:
+        executor.close()
+
+
+def test_closing_does_not_wait_for_what_is_going_on() -> None:
+    executor = ProcessExecutor(1)
+    results = executor.run(linger, [0, 1])
+    _, worker = next(results)
+    results.close()  # type: ignore[attr-defined]
+    begun = time.monotonic()
+    executor.close()
+    assert time.monotonic() - begun < 20
+    assert isinstance(worker, int)
+    assert not psutil.pid_exists(worker)
+
+
+def test_workers_go_when_their_parent_is_killed(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import test_executors as t;"
+        "e = t.ProcessExecutor(2)\n"
+        "for _, worker in e.run(t.linger, [0, 0, 1, 1]): print(worker, flush=True)"
+    )
+    here = str(Path(__file__).parent)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code, here], stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    workers = {int(parent.stdout.readline()) for _ in range(2)}
+    parent.kill()
+    parent.communicate()
+    deadline = time.monotonic() + 20
+    while any(psutil.pid_exists(worker) for worker in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -61,6 +61,9 @@ COMMANDS: Final[dict[str, Command]] = {
     "finetune": Command(
         "chordtool.commands.finetune", "Train a student on ground truth.", _TRAINING
     ),
+    "evaluate": Command(
+        "chordtool.commands.evaluate", "Score models against ground truth.", _TRAINING
+    ),
     "convert": Command(
         "chordtool.commands.convert",
         "Turn written chords into another format, key or vocabulary.",

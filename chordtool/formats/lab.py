@@ -25,13 +25,22 @@ def read_lab(data: bytes) -> Transcription:
         FormatError: a line does not parse, runs backwards, or overlaps the one before it.
         LabelError: a label is not a chord.
     """
+    whole, total = tiled(read_lab_segments(data))
+    return Transcription(whole, total)
+
+
+def read_lab_segments(data: bytes) -> list[Segment]:
+    """The lines as they are: the first may start after 0, and there may be gaps.
+
+    Raises:
+        FormatError, LabelError: as :func:`read_lab`.
+    """
     segments: list[Segment] = []
     for number, line in enumerate(data.decode("utf-8-sig", errors="replace").splitlines(), 1):
         parts = line.split(None, 2)
         if parts and not parts[0].startswith("#"):
             segments.append(_segment(parts, number, segments[-1].end if segments else 0.0))
-    whole, total = tiled(segments)
-    return Transcription(whole, total)
+    return segments
 
 
 def _segment(parts: list[str], number: int, previous_end: float) -> Segment:

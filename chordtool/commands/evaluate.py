@@ -1,0 +1,85 @@
+"""``chordtool evaluate``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chordtool.commands import completion
+from chordtool.commands.transcribe import Vocabulary
+
+
+def evaluate(
+    labels: Annotated[
+        Path,
+        typer.Option("--labels", metavar="DIR", help="Ground truth: .lab, .jams or .json files."),
+    ],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-m",
+            "--model",
+            metavar="NAME|FILE.onnx",
+            help="A model to evaluate, may be repeated; the others are compared with the first.",
+            autocompletion=completion.model_names,
+        ),
+    ] = None,
+    estimates: Annotated[
+        list[Path] | None,
+        typer.Option("--estimates", metavar="DIR", help="Chord files to evaluate, repeatable."),
+    ] = None,
+    audio: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The recordings.  [default: beside the labels]"),
+    ] = None,
+    vocabulary: Annotated[
+        Vocabulary | None, typer.Option(help="What models may say.  [default: all they know]")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Answer with a row for each song.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.svg", help="Draw the scores, too.")
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option("-j", "--jobs", min=0, help="Worker processes; 0 is one a core.")
+    ] = 0,
+    resamples: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Times that songs are drawn anew.")
+    ] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the drawing of songs.")] = 42,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say only what failed.")] = False,
+) -> None:
+    """Score models, or chord files, against ground truth.
+
+    Songs belong together by name: song.lab and song.mp3.
+    """
+    from chordtool.batch import default_jobs
+    from chordtool.commands.evaluation_display import progress, show_missing, show_tables
+    from chordtool.commands.output import show_json
+    from chordtool.evaluation import Bootstrap
+    from chordtool.evaluation.folders import Request, evaluate_folders
+    from chordtool.evaluation.report import to_csv, to_document, write_plot
+
+    request = Request(
+        labels=labels,
+        models=tuple(model or ()),
+        estimates=tuple(estimates or ()),
+        audio=audio,
+        vocabulary=vocabulary.value if vocabulary else None,
+        n_jobs=jobs or default_jobs(),
+        bootstrap=Bootstrap(resamples, seed),
+    )
+    with progress(quiet) as tell:
+        found = evaluate_folders(request, tell)
+    if plot is not None:
+        write_plot(found, plot)
+    if csv:
+        sys.stdout.write(to_csv(found))
+    elif json:
+        show_json(to_document(found))
+    else:
+        show_tables(found)
+    raise typer.Exit(show_missing(found, quiet=quiet))

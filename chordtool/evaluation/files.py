@@ -1,0 +1,148 @@
+"""References and estimates on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from chordtool.audio import find_audio
+from chordtool.errors import ChordtoolError, UsageError
+from chordtool.formats import read_transcription
+from chordtool.formats.lab import read_lab_segments
+from chordtool.matching import Matches, match_by_name
+from chordtool.segments import Segment
+
+LABEL_SUFFIXES: Final = (".lab", ".jams", ".json")
+"""Of chord files, best first: of several for one song the first is taken."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file that could not be used."""
+
+    path: Path
+    message: str
+    hint: str = ""
+
+    @classmethod
+    def of(cls, path: Path, error: ChordtoolError) -> Failure:
+        """What an error says."""
+        return cls(path, error.message, error.hint)
+
+
+@dataclass(frozen=True)
+class References:
+    """The ground truth of a folder."""
+
+    folder: Path
+    segments: dict[str, tuple[Segment, ...]]
+    """By name of the song: the path below the folder, without suffix."""
+    files: dict[str, Path]
+    """Where they come from."""
+    failures: tuple[Failure, ...]
+
+    def match(self, partners: Iterable[Path], folder: Path) -> Matches:
+        """Find the partner of each reference by name."""
+        return match_by_name(self.files.values(), self.folder, partners, folder)
+
+    def name_of(self, file: Path) -> str:
+        """The song that a reference file is of."""
+        return song_name(file, self.folder)
+
+
+def song_name(file: Path, folder: Path) -> str:
+    """The path below the folder, without suffix."""
+    return file.relative_to(folder).with_suffix("").as_posix()
+
+
+def label_files(folder: Path) -> list[Path]:
+    """The chord files in a folder and below it, one for each song, sorted; hidden ones left out.
+
+    Raises:
+        UsageError: it is no folder, or there are none.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder.", hint="Give a folder of .lab files.")
+    found: dict[Path, Path] = {}
+    for suffix in LABEL_SUFFIXES:
+        for path in sorted(folder.rglob("*")):
+            parts = path.relative_to(folder).parts
+            if path.suffix.lower() == suffix and not any(p.startswith(".") for p in parts):
+                found.setdefault(path.with_suffix(""), path)
+    if not found:
+        raise UsageError(
+            f"There are no chord files in {folder}.",
+            hint=f"They end in one of {', '.join(LABEL_SUFFIXES)}.",
+        )
+    return sorted(found.values())
+
+
+def read_references(folder: Path) -> References:
+    """Read the ground truth of a folder; a file that cannot be used is a failure of its own.
+
+    Raises:
+        UsageError: there is not one chord file that can be used.
+    """
+    segments: dict[str, tuple[Segment, ...]] = {}
+    files: dict[str, Path] = {}
+    failures: list[Failure] = []
+    for path in label_files(folder):
+        name = song_name(path, folder)
+        try:
+            segments[name], files[name] = _read_reference(path), path
+        except ChordtoolError as error:
+            failures.append(Failure.of(path, error))
+    if not segments:
+        raise UsageError(
+            f"None of the chord files in {folder} can be used: {failures[0].message}",
+            hint=failures[0].hint,
+        )
+    return References(folder, segments, files, tuple(failures))
+
+
+def _read_reference(path: Path) -> tuple[Segment, ...]:
+    segments = read_transcription(path).segments
+    if path.suffix.lower() == ".lab":
+        # What comes before the first line is not annotated, so it cannot be right or wrong.
+        segments = tuple(read_lab_segments(path.read_bytes()))
+    if not any(segment.seconds > 0 for segment in segments):
+        raise UsageError(f"{path} labels nothing.", hint="It has no segment with a length.")
+    return segments
+
+
+def read_estimates(
+    references: References, folder: Path
+) -> tuple[dict[str, tuple[Segment, ...]], Matches, list[Failure]]:
+    """Read the chord files of a folder that belong to the references.
+
+    Raises:
+        UsageError: there are none in it.
+    """
+    matches = references.match(label_files(folder), folder)
+    found: dict[str, tuple[Segment, ...]] = {}
+    failures: list[Failure] = []
+    for reference, path in matches.pairs:
+        try:
+            found[references.name_of(reference)] = read_transcription(path).segments
+        except ChordtoolError as error:
+            failures.append(Failure.of(path, error))
+    return found, matches, failures
+
+
+def match_audio(references: References, folder: Path | None) -> Matches:
+    """Find each reference's recording, in a folder or beside it.
+
+    Raises:
+        UsageError: there is none at all.
+    """
+    place = folder or references.folder
+    recordings = [path for path in find_audio([place]) if path.is_file()]
+    matches = references.match(recordings, place)
+    if not matches.pairs:
+        raise UsageError(
+            f"None of the labels in {references.folder} has a recording in {place}.",
+            hint="They belong together by name: song.lab and song.mp3. Say where with --audio.",
+        )
+    return matches

@@ -1,0 +1,131 @@
+"""From folders to a comparison: labels, and for each system its estimates or its model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chordtool.errors import ChordtoolError, UsageError
+from chordtool.evaluation.bootstrap import Bootstrap
+from chordtool.evaluation.comparing import Comparison, compare
+from chordtool.evaluation.files import (
+    Failure,
+    References,
+    match_audio,
+    read_estimates,
+    read_references,
+)
+from chordtool.evaluation.scores import Scores, evaluate
+from chordtool.evaluation.transcribing import hear
+from chordtool.matching import Matches
+from chordtool.segments import Segment
+
+Tell = Callable[[str, int, int], None]
+"""Called with a system's name, recordings done, recordings in all."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to evaluate on what."""
+
+    labels: Path
+    """Folder of the ground truth."""
+    models: tuple[str, ...] = ()
+    """Names, or paths of ``.onnx`` files."""
+    estimates: tuple[Path, ...] = ()
+    """Folders of chord files."""
+    audio: Path | None = None
+    """Where the recordings are; beside the labels if ``None``."""
+    vocabulary: str | None = None
+    """Of the models; their own if ``None``."""
+    n_jobs: int = 1
+    bootstrap: Bootstrap = field(default_factory=Bootstrap)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came out, and what did not take part."""
+
+    comparison: Comparison
+    failures: tuple[Failure, ...]
+    """Labels, recordings and estimates that could not be used."""
+    without_partner: dict[str, tuple[Path, ...]]
+    """By system: label files that it has no recording or estimate for."""
+    unused: dict[str, tuple[Path, ...]]
+    """By system: recordings or estimates that there are no labels for."""
+
+
+def evaluate_folders(request: Request, tell: Tell | None = None) -> Evaluation:
+    """Evaluate systems on a folder of labels, on the songs that all of them have.
+
+    Raises:
+        UsageError: nothing was asked for, or nothing belongs together.
+        ModelUnavailableError, ModelError: a model cannot be used at all.
+    """
+    if not request.models and not request.estimates:
+        raise UsageError(
+            "There is nothing to evaluate.", hint="Name a --model, or a folder of --estimates."
+        )
+    references = read_references(request.labels)
+    run = _Run(request, references, tell or (lambda name, done, total: None))
+    for model in request.models:
+        run.add_model(model)
+    for folder in request.estimates:
+        run.add_estimates(folder)
+    return Evaluation(
+        compare(run.systems),
+        (*references.failures, *run.failures),
+        {name: matches.alone for name, matches in run.matches.items() if matches.alone},
+        {name: matches.unused for name, matches in run.matches.items() if matches.unused},
+    )
+
+
+class _Run:
+    def __init__(self, request: Request, references: References, tell: Tell) -> None:
+        self.systems: dict[str, Scores] = {}
+        self.matches: dict[str, Matches] = {}
+        self.failures: list[Failure] = []
+        self._request = request
+        self._references = references
+        self._tell = tell
+
+    def add_model(self, model: str) -> None:
+        request, references = self._request, self._references
+        matches = match_audio(references, request.audio)
+        name = self._new_name(Path(model).stem if model.endswith(".onnx") else model)
+        recordings = [recording for _, recording in matches.pairs]
+        heard = hear(model, recordings, vocabulary=request.vocabulary, n_jobs=request.n_jobs)
+        estimates: dict[str, tuple[Segment, ...]] = {}
+        self._tell(name, 0, len(recordings))
+        for done, found in enumerate(heard):
+            file, recording = matches.pairs[done]
+            if isinstance(found, ChordtoolError):
+                self.failures.append(Failure.of(recording, found))
+            else:
+                estimates[references.name_of(file)] = found
+            self._tell(name, done + 1, len(recordings))
+        self._add(name, estimates, matches)
+
+    def add_estimates(self, folder: Path) -> None:
+        estimates, matches, failures = read_estimates(self._references, folder)
+        self.failures += failures
+        self._add(self._new_name(folder.resolve().name), estimates, matches)
+
+    def _add(self, name: str, estimates: dict[str, tuple[Segment, ...]], matches: Matches) -> None:
+        if not estimates:
+            why = f": {self.failures[-1].message}" if self.failures else "."
+            raise UsageError(
+                f"{name} has chords for none of the labelled songs{why}",
+                hint="They belong together by name: song.lab and song.mp3.",
+            )
+        self.matches[name] = matches
+        self.systems[name] = evaluate(
+            self._references.segments, estimates, bootstrap=self._request.bootstrap
+        )
+
+    def _new_name(self, wanted: str) -> str:
+        name, number = wanted, 2
+        while name in self.systems:
+            name, number = f"{wanted} ({number})", number + 1
+        return name

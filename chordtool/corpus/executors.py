@@ -182,13 +182,14 @@ class DaskExecutor:
     Args:
         address: of a scheduler, ``tcp://host:port``, or ``local:4`` for a cluster of four
             worker processes on this machine.
+        patience_seconds: how long to wait for the scheduler.
 
     Raises:
         UsageError: Dask is not installed, or the address makes no sense.
         ChordtoolError: there is no scheduler at the address.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, patience_seconds: float = 10.0) -> None:
         try:
             distributed: Any = import_module("distributed")
         except ImportError:
@@ -206,7 +207,9 @@ class DaskExecutor:
                     dashboard_address=None,
                     memory_limit=0,
                 )
-            self._client: Any = distributed.Client(self._cluster or address, timeout="10s")
+            self._client: Any = distributed.Client(
+                self._cluster or address, timeout=patience_seconds
+            )
         except (OSError, ValueError, TimeoutError) as error:
             raise ChordtoolError(
                 f"There is no Dask scheduler at {address}: {error}.",

@@ -272,7 +272,7 @@ _THREAD = threading.local()
 def _ensemble(recipe: Recipe) -> Ensemble:
     """The recipe's teachers, loaded once a thread: models are used by one thread at a time."""
     if getattr(_THREAD, "recipe", None) != recipe:
-        _THREAD.ensemble = None  # never two sets of teachers in memory
+        _THREAD.recipe = _THREAD.ensemble = None  # never two sets of teachers in memory
         _THREAD.ensemble = Ensemble(recipe)
         _THREAD.recipe = recipe
     found: Ensemble = _THREAD.ensemble

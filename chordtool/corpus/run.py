@@ -148,6 +148,7 @@ def label_corpus(
             run = _Run(corpus, recipe, bounds, claims, summary, on_row)
             run.work(planned.todo, executor)
             corpus.manifest.compact()
+            _tidy(corpus, claims)
     except OSError as error:
         raise CorpusWriteError(
             f"The corpus cannot be written to: {error.strerror or error}.",
@@ -275,7 +276,7 @@ class _Run:
 
 
 def _tidy(corpus: Corpus, claims: Claims) -> None:
-    """Remove what killed runs left behind, unless somebody may still be writing."""
+    """Remove what killed runs and workers left behind, unless somebody may still be writing."""
     claims.sweep()
     if not claims.others():
         for part in [*corpus.path.glob(PART_PATTERN), *corpus.path.glob(f"*/*/{PART_PATTERN}")]:

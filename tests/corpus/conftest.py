@@ -146,7 +146,7 @@ def label(recipe: Recipe) -> Label:
         *,
         made_by: Recipe = recipe,
         executor: Executor | None = None,
-        bounds: Bounds = Bounds(),
+        bounds: Bounds = Bounds(),  # noqa: B008 - frozen
         expiry_seconds: float = 120.0,
     ) -> Summary:
         folder = Corpus.create(corpus, made_by.describe())

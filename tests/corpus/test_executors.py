@@ -125,9 +125,7 @@ def test_workers_go_when_their_parent_is_killed(tmp_path: Path) -> None:
         "for _, worker in e.run(t.linger, [0, 0, 1, 1]): print(worker, flush=True)"
     )
     here = str(Path(__file__).parent)
-    parent = subprocess.Popen(
-        [sys.executable, "-c", code, here], stdout=subprocess.PIPE, text=True
-    )
+    parent = subprocess.Popen([sys.executable, "-c", code, here], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     workers = {int(parent.stdout.readline()) for _ in range(2)}
     parent.kill()

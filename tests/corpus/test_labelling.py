@@ -182,8 +182,10 @@ def test_a_teacher_that_is_another_one_elsewhere_ends_the_run(
     recipe: Recipe, song: Path, tmp_path: Path
 ) -> None:
     foreign = replace(recipe, teachers=(replace(recipe.teachers[0], sha256="0" * 64),))
+    assert run(recipe, tmp_path / "c", song)[0].status == "labelled"
     with pytest.raises(ModelUnavailableError, match="another one"):
-        run(foreign, tmp_path / "c", song)
+        run(foreign, tmp_path / "d", song)
+    assert run(recipe, tmp_path / "e", song)[0].status == "labelled"
 
 
 def test_silence_and_noise_are_told_from_music(recipe: Recipe, tmp_path: Path) -> None:
@@ -195,6 +197,7 @@ def test_silence_and_noise_are_told_from_music(recipe: Recipe, tmp_path: Path) -
     music = tmp_path / "music.wav"
     soundfile.write(music, tone(5, 0), 22_050)
     silence, hiss, song = (run(recipe, tmp_path / "c", p)[0] for p in (quiet, loud, music))
+    assert [o.error for o in (silence, hiss, song)] == ["", "", ""]
     assert silence.statistics["content"] == "silence"
     assert silence.statistics["silence"] == 1
     assert hiss.statistics["silence"] == song.statistics["silence"] == 0

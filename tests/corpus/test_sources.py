@@ -37,7 +37,7 @@ def test_links_in_a_circle_end(tmp_path: Path) -> None:
     assert found == [str(tmp_path / "one.wav")]
 
 
-@pytest.mark.parametrize("name", ["two\nlines.wav", "quo\"te.wav", "\x1b[31m.wav", "ü.wav"])
+@pytest.mark.parametrize("name", ["two\nlines.wav", 'quo"te.wav', "\x1b[31m.wav", "ü.wav"])
 def test_odd_names_are_found(tmp_path: Path, name: str) -> None:
     touch(tmp_path / name)
     assert find_sources([str(tmp_path)])[0] == [str(tmp_path / name)]

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from chordtool.corpus import executors
+from chordtool.corpus.executors import DaskExecutor
+from chordtool.errors import ChordtoolError, UsageError
+
+from .conftest import Label, contents, start
+
+pytest.importorskip("distributed", reason="needs chordtool[cluster]")
+
+SCHEDULER = """
+import asyncio, sys
+from distributed import Scheduler
+async def main():
+    async with Scheduler(port=0, dashboard=False) as scheduler:
+        print(scheduler.address, flush=True)
+        await scheduler.finished()
+asyncio.run(main())
+"""
+WORKER = """
+import asyncio, os, sys
+from distributed import Worker
+async def main():
+    async with Worker(sys.argv[1], nthreads=1, dashboard=False) as worker:
+        print(os.getpid(), flush=True)
+        await worker.finished()
+asyncio.run(main())
+"""
+
+
+def launch(code: str, *arguments: str) -> tuple[subprocess.Popen[str], str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    return process, process.stdout.readline().strip()
+
+
+def test_a_real_cluster_makes_the_same_corpus_though_a_worker_is_killed(
+    label: Label, music: Path, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    label(music, tmp_path / "one")
+    heard = tmp_path / "heard"
+    monkeypatch.setenv("TOY_HEARD", str(heard))
+    monkeypatch.setenv("TOY_SECONDS", "0.5")
+    scheduler, address = launch(SCHEDULER)
+    workers = [launch(WORKER, address) for _ in range(2)]
+    try:
+        run = start(music, "-o", tmp_path / "two", "-t", "toy", "--cluster", address, "-q")
+        victim, pid = workers[0]
+        deadline = time.monotonic() + 60
+        while not heard.exists() or pid not in heard.read_text():
+            assert time.monotonic() < deadline, "the worker was given nothing to do"
+            time.sleep(0.05)
+        victim.kill()  # it has begun with a recording and not finished it
+        _, errors = run.communicate(timeout=120)
+        assert run.returncode == 0, errors
+    finally:
+        for process in (scheduler, *(worker for worker, _ in workers)):
+            process.kill()
+            process.communicate()
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    survivors = {line.split()[0] for line in heard.read_text().splitlines()}
+    assert workers[1][1] in survivors
+
+
+def test_a_local_cluster_makes_the_same_corpus(label: Label, music: Path, tmp_path: Path) -> None:
+    label(music, tmp_path / "one")
+    executor = DaskExecutor("local:2")
+    try:
+        assert executor.workers == 2
+        label(music, tmp_path / "two", executor=executor)
+    finally:
+        executor.close()
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+@pytest.mark.parametrize("address", ["local:0", "local:", "local:x", "local:-1"])
+def test_a_local_cluster_of_no_size_is_refused(address: str) -> None:
+    with pytest.raises(UsageError, match="no local cluster"):
+        DaskExecutor(address)
+
+
+def test_a_scheduler_that_is_not_there_is_one_sentence() -> None:
+    with pytest.raises(ChordtoolError, match="no Dask scheduler") as caught:
+        DaskExecutor("tcp://127.0.0.1:9", patience_seconds=1)
+    assert "dask scheduler" in caught.value.hint
+
+
+def test_without_dask_the_hint_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(executors, "import_module", missing)
+    with pytest.raises(UsageError) as caught:
+        DaskExecutor("local:2")
+    assert "distributed" in caught.value.hint

@@ -1,0 +1,413 @@
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from chordtool.corpus import labelling
+from chordtool.corpus import run as running
+from chordtool.corpus.claims import Claims
+from chordtool.corpus.executors import ProcessExecutor, SerialExecutor
+from chordtool.corpus.folder import Corpus
+from chordtool.corpus.labelling import CorpusWriteError, sha256_of
+from chordtool.corpus.recipe import Recipe, make_recipe, parse_front_end
+from chordtool.corpus.run import Bounds, Summary, label_corpus, plan
+from chordtool.errors import CorpusError
+
+from .conftest import Label, contents, start, tone
+
+
+def finish(process: subprocess.Popen[str], status: int = 0) -> str:
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == status, err
+    return out + err
+
+
+def claimed_since(corpus: Path, begun: float) -> bool:
+    claims = (corpus / "claims").glob("*.claim")
+    return any(claim.stat().st_mtime >= begun for claim in claims)
+
+
+def test_every_recording_becomes_a_row_and_a_file(
+    label: Label, music: Path, tmp_path: Path
+) -> None:
+    summary = label(music, tmp_path / "c")
+    corpus = Corpus.open(tmp_path / "c")
+    recordings = corpus.recordings()
+    assert summary.count("labelled") == len(recordings) == 8
+    assert summary.failures == []
+    assert {r.row.path for r in recordings} == {str(p) for p in music.rglob("*.wav")}
+    for recording in recordings:
+        assert recording.path.stem == sha256_of(Path(recording.row.path or ""))
+        assert sha256_of(recording.path) == recording.row.recording_sha256
+        assert recording.open().is_intact()
+        assert len(recording.load().labels) == recording.frames
+        assert recording.posteriors(0, 5).shape == (5, 170)
+    assert summary.labelled_seconds == pytest.approx(sum(r.seconds for r in recordings))
+    assert list((tmp_path / "c" / "claims").glob("*.claim")) == []
+
+
+def test_a_second_run_does_nothing(
+    label: Label, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    label(music, tmp_path / "c")
+    before = contents(tmp_path / "c")
+    monkeypatch.setattr(running, "sha256_of", None)  # not even a hash
+    summary = label(music, tmp_path / "c")
+    assert (summary.unchanged, summary.labelled_seconds) == (8, 0)
+    assert contents(tmp_path / "c") == before
+
+
+def test_the_same_audio_is_labelled_once(label: Label, music: Path, tmp_path: Path) -> None:
+    for k in range(3):
+        shutil.copy(music / "song0.wav", music / f"copy{k}.wav")
+    (music / "link.wav").symlink_to(music / "song0.wav")
+    summary = label(music, tmp_path / "c")
+    assert summary.count("labelled") == 12
+    assert summary.reused == 4
+    assert len(Corpus.open(tmp_path / "c").recordings()) == 8
+    assert summary.totals().recordings == 8
+
+
+def test_processes_make_the_same_corpus(label: Label, music: Path, tmp_path: Path) -> None:
+    label(music, tmp_path / "one")
+    executor = ProcessExecutor(2)
+    try:
+        label(music, tmp_path / "two", executor=executor)
+    finally:
+        executor.close()
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_start_up_is_paid_once_a_worker(
+    label: Label, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = tmp_path / "loads"
+    monkeypatch.setenv("TOY_LOADS", str(loads))
+    executor = ProcessExecutor(2)
+    try:
+        label(music, tmp_path / "c", executor=executor)
+    finally:
+        executor.close()
+    pids = loads.read_text().split()
+    assert len(pids) == len(set(pids)) <= 2
+
+
+def test_a_corpus_killed_at_random_moments_ends_the_same(
+    label: Label, music: Path, toy: Path, tmp_path: Path
+) -> None:
+    label(music, tmp_path / "whole")
+    chance = random.Random(7)
+    broken = tmp_path / "broken"
+    kills = 0
+    arguments = (music, "-o", broken, "-t", "toy", "-q", "-j")
+    while kills < 5:
+        begun = time.time() - 1e-3
+        process = start(*arguments, 1 + kills % 2, TOY_SECONDS="0.4")
+        while process.poll() is None and not claimed_since(broken, begun):
+            time.sleep(0.01)  # the interesting part has not begun
+        time.sleep(chance.uniform(0, 0.7))
+        assert process.poll() is None, "it was done before it could be killed"
+        process.kill()
+        process.communicate()
+        kills += 1
+    assert 0 < len(Corpus.open(broken).recordings()) < 8
+    finish(start(*arguments, 1))
+    assert contents(broken) == contents(tmp_path / "whole")
+
+
+def test_two_runs_on_one_folder_share_the_work(
+    label: Label, music: Path, toy: Path, tmp_path: Path
+) -> None:
+    label(music, tmp_path / "one")
+    heard = tmp_path / "heard"
+    both = [
+        start(music, "-o", tmp_path / "two", "-t", "toy", "-j", 1, "-q",
+              TOY_SECONDS="0.3", TOY_HEARD=str(heard))
+        for _ in range(2)
+    ]  # fmt: skip
+    for process in both:
+        finish(process)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    lengths = {int(s * 22_050) for s in (1, 20)}  # of the trials
+    songs = [n for _, n in map(str.split, heard.read_text().splitlines()) if int(n) not in lengths]
+    assert sorted(songs) == sorted(set(songs))
+    assert len(songs) == 8
+
+
+def test_what_a_dead_run_claimed_is_not_lost(label: Label, music: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "c"
+    (corpus / "claims").mkdir(parents=True)
+    claim = corpus / "claims" / f"{sha256_of(music / 'song0.wav')}.claim"
+    claim.write_text('{"host": "elsewhere", "pid": 1, "token": "x"}')
+    begun = time.monotonic()
+    summary = label(music, corpus, expiry_seconds=2)
+    assert time.monotonic() - begun >= 1
+    assert summary.count("labelled") == 8
+    assert not claim.exists()
+
+
+def test_what_another_run_does_meanwhile_is_taken_from_it(
+    label: Label, recipe: Recipe, music: Path, tmp_path: Path
+) -> None:
+    label(music, tmp_path / "theirs")
+    corpus = Corpus.create(tmp_path / "c", recipe.describe())
+    song = str(music / "song0.wav")
+    key = sha256_of(Path(song))
+
+    class Theirs:
+        """Waits until the other run has labelled it."""
+
+        workers = 1
+
+        def run(self, function, tasks):  # type: ignore[no-untyped-def]
+            assert list(tasks) == []
+            path = corpus.recording_path(key)
+            path.parent.mkdir()
+            shutil.copy(Corpus.open(tmp_path / "theirs").recording_path(key), path)
+            rows, _ = Corpus.open(tmp_path / "theirs").manifest.read()
+            corpus.manifest.append(rows[song])
+            claims.release(key)
+            return iter(())
+
+        def close(self) -> None: ...
+
+    with Claims(corpus.claims_folder) as claims:
+        claims.take(key)
+        summary = label_corpus(corpus, recipe, plan(corpus, [song]), Theirs())
+    assert (summary.unchanged, summary.count("labelled"), summary.labelled_seconds) == (1, 1, 0)
+
+
+def test_changed_audio_is_labelled_anew_and_nothing_else(
+    label: Label, music: Path, tmp_path: Path
+) -> None:
+    label(music, tmp_path / "c")
+    soundfile.write(music / "song0.wav", tone(3, 99), 22_050)
+    summary = label(music, tmp_path / "c")
+    assert summary.unchanged == 7
+    assert summary.labelled_seconds == pytest.approx(3)
+    row = summary.rows[str(music / "song0.wav")]
+    assert row.audio_sha256 == sha256_of(music / "song0.wav")
+
+
+def test_touched_audio_is_hashed_and_not_labelled(
+    label: Label, music: Path, tmp_path: Path
+) -> None:
+    label(music, tmp_path / "c")
+    os.utime(music / "song0.wav", (1, 1))
+    summary = label(music, tmp_path / "c")
+    assert (summary.unchanged, summary.reused, summary.labelled_seconds) == (7, 1, 0)
+    assert label(music, tmp_path / "c").unchanged == 8
+
+
+def test_another_teacher_or_front_end_makes_the_corpus_of_that_teacher(
+    label: Label, toy: Path, music: Path, tmp_path: Path
+) -> None:
+    other = make_recipe(["other"], front_end=parse_front_end("default+6"))
+    label(music, tmp_path / "afresh", made_by=other)
+    label(music, tmp_path / "c")
+    label(music, tmp_path / "c", made_by=other)
+    assert contents(tmp_path / "c") == contents(tmp_path / "afresh")
+
+
+def test_a_half_relabelled_corpus_gives_what_is_current_only(
+    label: Label, toy: Path, music: Path, tmp_path: Path
+) -> None:
+    label(music, tmp_path / "c")
+    label(music / "below", tmp_path / "c", made_by=make_recipe(["other"]))
+    corpus = Corpus.open(tmp_path / "c")
+    assert len(corpus.recordings()) == 4
+    assert len(corpus.rows()) == 8
+
+
+def test_recordings_that_cannot_be_labelled_are_rows_with_a_reason(
+    label: Label, music: Path, tmp_path: Path
+) -> None:
+    (music / "empty.wav").touch()
+    (music / "text.mp3").write_text("this is no music")
+    (music / "gone.wav").symlink_to(tmp_path / "nowhere.wav")
+    (music / "folder.wav").mkdir()
+    (music / "two\nlines.wav").write_bytes((music / "song0.wav").read_bytes())
+    liar = bytearray((music / "song1.wav" if (music / "song1.wav").exists()
+                      else music / "below" / "song1.wav").read_bytes())  # fmt: skip
+    liar[40:44] = (0x7FFFFFFF).to_bytes(4, "little")  # claims 27 hours
+    (music / "liar.wav").write_bytes(liar)
+    summary = label(music, tmp_path / "c")
+    failed = {Path(path).name for path, _ in summary.failures}
+    assert failed == {"empty.wav", "text.mp3", "gone.wav"}
+    assert all(reason.endswith(".") for _, reason in summary.failures)
+    assert summary.count("labelled") == 10
+    rows = {row.path: row for row in Corpus.open(tmp_path / "c").rows()}
+    assert rows[str(music / "two\nlines.wav")].status == "labelled"
+    assert rows[str(music / "liar.wav")].seconds == pytest.approx(2.3, abs=0.01)
+    assert rows[str(music / "gone.wav")].error == "It does not exist, or not any more."
+
+
+def test_failed_recordings_are_tried_again(label: Label, music: Path, tmp_path: Path) -> None:
+    (music / "song0.wav").rename(tmp_path / "kept.wav")
+    (music / "song0.wav").symlink_to(tmp_path / "later.wav")
+    assert len(label(music, tmp_path / "c").failures) == 1
+    (tmp_path / "kept.wav").rename(tmp_path / "later.wav")
+    assert label(music, tmp_path / "c").failures == []
+
+
+def test_labels_stay_while_their_audio_is_away(
+    label: Label, recipe: Recipe, music: Path, tmp_path: Path
+) -> None:
+    label(music, tmp_path / "c")
+    song = music / "song0.wav"
+    song.rename(tmp_path / "away.wav")
+    corpus = Corpus.open(tmp_path / "c")
+    summary = label_corpus(corpus, recipe, plan(corpus, [str(song)]), SerialExecutor())
+    assert len(summary.failures) == 1
+    assert len(corpus.recordings()) == 8
+
+
+def test_a_recording_that_kills_its_worker_is_the_only_one_to_fail(
+    label: Label, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOY_POISON", "1")
+    soundfile.write(music / "poison.wav", tone(2, 50) * 3, 22_050)
+    executor = ProcessExecutor(2)
+    try:
+        summary = label(music, tmp_path / "c", executor=executor)
+    finally:
+        executor.close()
+    assert summary.failures == [(str(music / "poison.wav"), "Its worker process died.")]
+    assert summary.count("labelled") == 8
+
+
+def test_bounds_are_applied_without_decoding_again(
+    label: Label, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounds = Bounds(min_seconds=3.0)
+    summary = label(music, tmp_path / "c", bounds=bounds)
+    assert (summary.count("labelled"), summary.count("skipped")) == (4, 4)
+    with monkeypatch.context() as patch:
+        patch.setattr(labelling, "open_signals", None)
+        again = label(music, tmp_path / "c", bounds=bounds)
+        assert again.unchanged == 8
+    assert label(music, tmp_path / "c").count("labelled") == 8
+
+
+def test_shards_together_are_the_corpus(
+    label: Label, music: Path, toy: Path, tmp_path: Path
+) -> None:
+    label(music, tmp_path / "one")
+    for shard in ("1/2", "2/2"):
+        finish(start(music, "-o", tmp_path / "two", "-t", "toy", "-q", "-j", 1, "--shard", shard))
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(
+    label: Label, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    label(music, tmp_path / "whole")
+    write, written = labelling.write_recording, []
+
+    def full(*arguments: object) -> str:
+        written.append(arguments)
+        if len(written) > 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(labelling, "write_recording", full)
+        with pytest.raises(CorpusWriteError, match="No space left") as caught:
+            label(music, tmp_path / "c")
+    assert "goes on" in caught.value.hint
+    assert len(Corpus.open(tmp_path / "c").recordings()) == 3
+    assert list((tmp_path / "c" / "claims").glob("*.claim")) == []
+    label(music, tmp_path / "c")
+    assert contents(tmp_path / "c") == contents(tmp_path / "whole")
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs to mount a disk")
+def test_a_disk_that_is_really_full_ends_the_run_in_one_sentence(
+    label: Label, music: Path, toy: Path, tmp_path: Path
+) -> None:
+    label(music, tmp_path / "whole")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("may not mount a disk here")
+    try:
+        words = finish(start(music, "-o", disk / "c", "-t", "toy", "-j", 2), 1)
+        assert "error: The corpus cannot be written to: No space left on device." in words
+        assert "Traceback" not in words
+        subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
+        finish(start(music, "-o", disk / "c", "-t", "toy", "-j", 1))
+        assert contents(disk / "c") == contents(tmp_path / "whole")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_newer_corpus_is_left_alone(label: Label, music: Path, tmp_path: Path) -> None:
+    label(music, tmp_path / "c")
+    file = tmp_path / "c" / "corpus.json"
+    file.write_text(file.read_text().replace('"schema": 1', '"schema": 2'))
+    with pytest.raises(CorpusError, match="newer"):
+        label(music, tmp_path / "c")
+    with pytest.raises(CorpusError, match="newer"):
+        Corpus.open(tmp_path / "c")
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(
+    label: Label, music: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.tex").touch()
+    with pytest.raises(CorpusError, match="neither empty nor a corpus"):
+        label(music, other)
+    with pytest.raises(CorpusError, match="neither empty nor a corpus"):
+        label(music, other / "thesis.tex")
+    assert [p.name for p in other.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}', '{"schema": "x"}', "\udcff"])
+def test_a_broken_description_is_one_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "corpus.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(CorpusError):
+        Corpus.open(tmp_path)
+
+
+def test_a_folder_that_is_no_corpus_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError) as caught:
+        Corpus.open(tmp_path)
+    assert "label-corpus" in caught.value.hint
+
+
+def test_what_killed_runs_left_behind_is_removed(label: Label, music: Path, tmp_path: Path) -> None:
+    label(music, tmp_path / "c")
+    before = contents(tmp_path / "c")
+    folder = next((tmp_path / "c" / "recordings").iterdir())
+    (folder / ".chordtool-abc.part").write_bytes(b"half")
+    (tmp_path / "c" / ".chordtool-abc.part").write_bytes(b"half")
+    with Claims(tmp_path / "c" / "claims") as theirs:
+        theirs.take("x")  # somebody may be writing
+        label(music, tmp_path / "c")
+        assert (folder / ".chordtool-abc.part").exists()
+    label(music, tmp_path / "c")
+    assert contents(tmp_path / "c") == before
+
+
+def test_summaries_count_each_audio_once(label: Label, music: Path, tmp_path: Path) -> None:
+    summary = label(music, tmp_path / "c")
+    doubled = Summary(rows={**summary.rows})
+    path, row = next(iter(summary.rows.items()))
+    doubled.rows["/again"] = replace(row, path="/again")
+    assert path != "/again"
+    assert doubled.totals().to_dict() == summary.totals().to_dict()

@@ -125,7 +125,10 @@ class TrainConfig:
         0.1, "Share of the songs that are put aside for testing.", low=0.0, high=0.9, panel="Data"
     )
     split: str | None = _setting(
-        None, "JSON file with lists of song names: train, validation, test.", panel="Data"
+        None,
+        "JSON file with lists of song names: train, validation, test.",
+        panel="Data",
+        run_only=True,
     )
     song_pattern: str | None = _setting(
         None, "Regular expression; its first group in a file's stem names the song, so that "
@@ -241,7 +244,7 @@ class DistillConfig(TrainConfig):
     """Stage 1: a student learns a teacher's labels of unlabelled audio."""
 
     corpus: tuple[str, ...] = _setting(
-        (), "Labelled corpora; a folder of audio is labelled first.", panel="Input"
+        (), "Labelled corpora; a folder of audio is labelled first.", panel="Input", run_only=True
     )
     weight: tuple[float, ...] = _setting(
         (), "How often each corpus is seen in an epoch, in their order.", panel="Input"
@@ -263,16 +266,16 @@ class FinetuneConfig(TrainConfig):
         "default", "The student to start from: a run, a checkpoint, an ONNX file or a model's name;"
         " with --from-scratch the architecture: btc or 2e1d.",
     )  # fmt: skip
-    labels: tuple[str, ...] = _setting((), "Folders of ground truth.", panel="Input")
+    labels: tuple[str, ...] = _setting((), "Folders of ground truth.", panel="Input", run_only=True)
     audio: tuple[str, ...] = _setting(
         (), "Folders of the audio, in the order of --labels; beside the labels if not given.",
-        panel="Input",
+        panel="Input", run_only=True,
     )  # fmt: skip
     weight: tuple[float, ...] = _setting(
         (), "How often each folder of labels is seen in an epoch, in their order.", panel="Input"
     )
     replay: tuple[str, ...] = _setting(
-        (), "Corpora with a teacher's labels to mix in.", panel="Input"
+        (), "Corpora with a teacher's labels to mix in.", panel="Input", run_only=True
     )
     replay_share: float = _setting(
         0.3, "Share of the segments that come from --replay.", low=0.0, high=0.99, panel="Input"

@@ -7,10 +7,8 @@ two numbers, and a run that goes on sees what it would have seen.
 from __future__ import annotations
 
 import hashlib
-import queue
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -44,6 +42,8 @@ class Track:
     """int16 [frames], :data:`MASKED` where unknown; ``None``: the file's ``labels``."""
     posteriors: PosteriorReader | None = None
     """How the teacher's posteriors are read; ``None`` where there are none."""
+    digest: str = ""
+    """Changes with the audio, and with the labels that are in the file."""
     soft_path: Path | None = None
     """Where the posteriors are; in ``path`` if ``None``."""
     weight: float = 1.0
@@ -62,84 +62,6 @@ class Source:
     """How often each segment is seen in an epoch."""
     validates: bool = True
     """Whether a part of it is put aside for validation and testing."""
-
-
-@dataclass(frozen=True)
-class Split:
-    """Songs by what they are for."""
-
-    train: tuple[Source, ...]
-    validation: tuple[Source, ...]
-    test: tuple[Source, ...]
-
-    def songs(self) -> dict[str, list[str]]:
-        """Names of the songs, JSON-ready."""
-        parts = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {
-            part: sorted({t.song for source in sources for t in source.tracks})
-            for part, sources in parts.items()
-        }
-
-
-def split_songs(
-    sources: Sequence[Source], config: TrainConfig, given: dict[str, list[str]] | None = None
-) -> Split:
-    """Split by song: a song's recordings are all in one part, in whichever source they are.
-
-    The songs are sorted, shuffled with the seed, and cut. With ``given`` the songs that it
-    names go where it says, and the others train.
-
-    Raises:
-        TrainingError: a part that is needed would be empty.
-    """
-    songs = sorted({t.song for s in sources if s.validates for t in s.tracks})
-    if given is not None:
-        validation, test = set(given.get("validation", ())), set(given.get("test", ()))
-    else:
-        order = np.random.default_rng(config.seed).permutation(len(songs))
-        shuffled = [songs[i] for i in order]
-        n_validation = _share(len(songs), config.validation_share)
-        n_test = _share(len(songs), config.test_share)
-        if songs and n_validation + n_test >= len(songs):
-            raise _empty("training", len(songs))
-        validation = set(shuffled[:n_validation])
-        test = set(shuffled[n_validation : n_validation + n_test])
-
-    def part(wanted: Callable[[Track], bool], held_out: bool) -> tuple[Source, ...]:
-        chosen = []
-        for source in sources:
-            if held_out and not source.validates:
-                continue
-            tracks = tuple(t for t in source.tracks if wanted(t))
-            if tracks:
-                chosen.append(_with_tracks(source, tracks))
-        return tuple(chosen)
-
-    split = Split(
-        train=part(lambda t: t.song not in validation and t.song not in test, False),
-        validation=part(lambda t: t.song in validation, True),
-        test=part(lambda t: t.song in test, True),
-    )
-    if not split.train:
-        raise _empty("training", len(songs))
-    if not split.validation and config.validation_share > 0:
-        raise _empty("validation", len(songs))
-    return split
-
-
-def _with_tracks(source: Source, tracks: tuple[Track, ...]) -> Source:
-    return Source(source.name, tracks, source.front_end, source.weight, source.validates)
-
-
-def _share(n: int, share: float) -> int:
-    return 0 if share == 0 else max(1, round(n * share))
-
-
-def _empty(part: str, n_songs: int) -> TrainingError:
-    return TrainingError(
-        f"The {part} split is empty: there are {n_songs} songs.",
-        hint="Give more songs, or other values of --validation-share and --test-share.",
-    )
 
 
 def spare_bins(stored: FrontEnd, student: FrontEnd) -> tuple[int, int]:
@@ -184,6 +106,8 @@ class Batch:
     """[batch]: frames that are not padding."""
     weights: NDArray[np.float32]
     """[batch]: how much each segment counts."""
+    levels: NDArray[np.float32]
+    """[batch]: to be added to the features, because of a pitch shift."""
     teacher: NDArray[np.float32] | None
     """Logits [batch, frames, classes], or ``None`` if no segment has them."""
     has_teacher: NDArray[np.bool_]
@@ -223,9 +147,9 @@ class Segments:
             if self.training:
                 _check_spare(source, self.config, low, high)
             for track in source.tracks:
-                begins = np.arange(0, max(1, track.n_frames - step // 2), step)
-                if not self.training:
-                    begins = np.arange(0, max(1, track.n_frames), step)
+                # A tail of less than half a stride is mostly padding: it is validated on only.
+                end = track.n_frames - (step // 2 if self.training else 0)
+                begins = np.arange(0, max(1, end), step)
                 owners.append(np.full(len(begins), position, np.int64))
                 starts.append(begins.astype(np.int64))
                 origins.append(np.full(len(begins), number, np.int64))
@@ -248,11 +172,9 @@ class Segments:
         """Sixteen hex digits that change with the recordings and their labels."""
         digest = hashlib.sha256()
         for source in self.sources:
-            digest.update(
-                f"{source.name}\0{source.front_end.fingerprint}\0{source.weight}".encode()
-            )
+            digest.update(f"{source.front_end.fingerprint}\0{source.weight}\0".encode())
             for track in source.tracks:
-                digest.update(f"{track.key}\0{track.song}\0{track.n_frames}\0".encode())
+                digest.update(f"{track.digest}\0{track.song}\0{track.n_frames}\0".encode())
                 if track.labels is not None:
                     digest.update(track.labels.tobytes())
         return digest.hexdigest()[:16]
@@ -293,6 +215,9 @@ class Segments:
         labels = np.full((len(where), frames), MASKED, np.int16)
         lengths = np.zeros(len(where), np.int64)
         weights = np.ones(len(where), np.float32)
+        # A bin's magnitude grows with the square root of its filter's length, which is longer
+        # where the recording's bins come from lower down.
+        levels = (plan.shift[where] * (-math.log(2.0) / 24.0)).astype(np.float32)
         has_teacher = np.zeros(len(where), np.bool_)
         teacher = None
         for i, k in enumerate(where.tolist()):
@@ -312,7 +237,7 @@ class Segments:
                 posteriors = track.posteriors(track.soft_path or track.path, start, stop_frame)
                 teacher[i, :n] = transpose_posteriors(posteriors, shift)
                 has_teacher[i] = True
-        return Batch(features, labels, lengths, weights, teacher, has_teacher, where)
+        return Batch(features, labels, lengths, weights, levels, teacher, has_teacher, where)
 
 
 @dataclass(frozen=True)
@@ -398,55 +323,3 @@ def feature_statistics(sources: Sequence[Source], front_end: FrontEnd) -> tuple[
 
 
 _STATISTICS_FRAMES: Final = 8192
-
-
-class Prefetcher:
-    """Batches made ahead of time in a thread.
-
-    Args:
-        jobs: functions that each make a batch, in order.
-        depth: batches that wait at most.
-    """
-
-    def __init__(self, jobs: Iterator[Callable[[], Batch]], depth: int = 4) -> None:
-        self._queue: queue.Queue[Batch | BaseException | None] = queue.Queue(depth)
-        self._stop = threading.Event()
-        self.waited_seconds = 0.0
-        """Time that the consumer has waited for batches."""
-        self._thread = threading.Thread(target=self._work, args=(jobs,), daemon=True)
-        self._thread.start()
-
-    def _work(self, jobs: Iterator[Callable[[], Batch]]) -> None:
-        last: BaseException | None = None
-        try:
-            for job in jobs:
-                if not self._put(job()):
-                    return
-        except BaseException as error:
-            last = error
-        self._put(last)
-
-    def _put(self, item: Batch | BaseException | None) -> bool:
-        while not self._stop.is_set():
-            try:
-                self._queue.put(item, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def __iter__(self) -> Iterator[Batch]:
-        while True:
-            begun = time.perf_counter()
-            item = self._queue.get()
-            self.waited_seconds += time.perf_counter() - begun
-            if item is None:
-                return
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-
-    def close(self) -> None:
-        """Stop the thread; batches that wait are dropped."""
-        self._stop.set()
-        self._thread.join()

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -37,10 +38,12 @@ class Place:
         return context
 
     def sum(self, values: Tensor) -> Tensor:
-        """The sum over all processes; changes ``values``."""
-        if self.world > 1:
-            dist.all_reduce(values)
-        return values
+        """The sum over all processes, where ``values`` is."""
+        if self.world == 1:
+            return values
+        there = values.to(self.device)
+        dist.all_reduce(there)
+        return there.to(values.device)
 
     def wait(self) -> None:
         """Until all processes are here."""
@@ -70,7 +73,9 @@ def place(config: TrainConfig) -> Iterator[Place]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    # The others wait while the first computes features, which can take hours.
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=timedelta(days=2))
     try:
         yield Place(device, precision, dist.get_rank(), world)
     finally:

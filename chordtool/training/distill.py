@@ -10,9 +10,9 @@ from chordtool.training import runs
 from chordtool.training.config import DistillConfig
 from chordtool.training.data import Source
 from chordtool.training.devices import place
-from chordtool.training.loop import Outcome
 from chordtool.training.progress import Listener, Silent
 from chordtool.training.sources import corpus_source, weights_for
+from chordtool.training.state import Outcome
 
 
 def distill(

@@ -18,9 +18,9 @@ from chordtool.training.config import FinetuneConfig
 from chordtool.training.data import Source
 from chordtool.training.devices import Place, place
 from chordtool.training.ground_truth import Cache, labelled_source, match, summary, widened
-from chordtool.training.loop import Outcome
 from chordtool.training.progress import Listener, Silent
 from chordtool.training.sources import corpus_source, replayed, weights_for
+from chordtool.training.state import Outcome
 
 
 def finetune(

@@ -145,8 +145,7 @@ def loss_sums(
 def combine(sums: LossSums, hard_count: Tensor, soft_count: Tensor, alpha: float) -> Tensor:
     """``alpha * L_KD + (1 - alpha) * L_hard``, each a mean over the frames that count.
 
-    Where a batch holds no frame of one kind, that term is 0. Where no frame has a teacher, the
-    labels carry the whole weight.
+    Where a batch holds no frame of one kind, that term is 0.
     """
     hard = sums.hard / hard_count.clamp(min=1)
     if alpha == 0.0:

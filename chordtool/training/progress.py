@@ -67,7 +67,7 @@ class Display:
         self._spoke = 0.0
 
     def message(self, text: str) -> None:
-        self._console.print(text, markup=False)
+        self._console.print(text, markup=False, soft_wrap=True)
 
     def prepared(self, done: int, total: int) -> None:
         if done == total or time.monotonic() - self._spoke >= self.PLAIN_SECONDS:

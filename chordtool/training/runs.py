@@ -18,10 +18,12 @@ from chordtool.models.card import ModelCard
 from chordtool.models.students import build
 from chordtool.training import checkpoint
 from chordtool.training.config import TrainConfig, student_front_end
-from chordtool.training.data import Segments, Source, Split, feature_statistics, split_songs
+from chordtool.training.data import Segments, Source, feature_statistics
 from chordtool.training.devices import Place
-from chordtool.training.loop import Outcome, Trainer
+from chordtool.training.loop import Trainer
 from chordtool.training.progress import Listener
+from chordtool.training.split import Split, split_songs
+from chordtool.training.state import Outcome
 from chordtool.vocabulary import N_CLASSES
 
 CONFIG: Final = "config.json"
@@ -96,11 +98,11 @@ def execute(
     validation = Segments(split.validation, config, card.front_end, training=False)
     trainer = Trainer(config, student, card, train, validation, place, folder, listener)
     if trainer.resume():
-        progress = trainer.progress
+        state = trainer.state
         listener.message(
-            f"The run in {folder} is finished: {progress.finished}."
-            if progress.finished
-            else f"Going on in epoch {progress.epoch + 1}, batch {progress.batch + 1}."
+            f"The run in {folder} is finished: {state.finished}."
+            if state.finished
+            else f"Going on in epoch {state.epoch + 1}, batch {state.batch + 1}."
         )
     elif place.leads:
         config.write(folder / CONFIG)

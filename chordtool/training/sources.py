@@ -58,6 +58,7 @@ def corpus_source(
             song=name,
             path=r.path,
             n_frames=r.frames,
+            digest=r.row.recording_sha256,
             posteriors=read_codes,
             weight=r.agreement if weigh_by_agreement and r.agreement is not None else 1.0,
         )

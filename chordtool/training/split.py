@@ -1,0 +1,86 @@
+"""Which songs a student learns from, which judge it, and which are put aside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from chordtool.errors import TrainingError
+from chordtool.training.config import TrainConfig
+from chordtool.training.data import Source, Track
+
+
+@dataclass(frozen=True)
+class Split:
+    """Songs by what they are for."""
+
+    train: tuple[Source, ...]
+    validation: tuple[Source, ...]
+    test: tuple[Source, ...]
+
+    def songs(self) -> dict[str, list[str]]:
+        """Names of the songs, JSON-ready."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {
+            part: sorted({t.song for source in sources for t in source.tracks})
+            for part, sources in parts.items()
+        }
+
+
+def split_songs(
+    sources: Sequence[Source], config: TrainConfig, given: dict[str, list[str]] | None = None
+) -> Split:
+    """Split by song: a song's recordings are all in one part, in whichever source they are.
+
+    The songs are sorted, shuffled with the seed, and cut. With ``given`` the songs that it
+    names go where it says, and the others train.
+
+    Raises:
+        TrainingError: a part that is needed would be empty.
+    """
+    songs = sorted({t.song for s in sources if s.validates for t in s.tracks})
+    if given is not None:
+        validation, test = set(given.get("validation", ())), set(given.get("test", ()))
+    else:
+        order = np.random.default_rng(config.seed).permutation(len(songs))
+        shuffled = [songs[i] for i in order]
+        n_validation = _share(len(songs), config.validation_share)
+        n_test = _share(len(songs), config.test_share)
+        if songs and n_validation + n_test >= len(songs):
+            raise _empty("training", len(songs))
+        validation = set(shuffled[:n_validation])
+        test = set(shuffled[n_validation : n_validation + n_test])
+
+    def part(wanted: Callable[[Track], bool], held_out: bool) -> tuple[Source, ...]:
+        chosen = []
+        for source in sources:
+            if held_out and not source.validates:
+                continue
+            tracks = tuple(t for t in source.tracks if wanted(t))
+            if tracks:
+                chosen.append(replace(source, tracks=tracks))
+        return tuple(chosen)
+
+    split = Split(
+        train=part(lambda t: t.song not in validation and t.song not in test, False),
+        validation=part(lambda t: t.song in validation, True),
+        test=part(lambda t: t.song in test, True),
+    )
+    if not split.train:
+        raise _empty("training", len(songs))
+    if not split.validation and config.validation_share > 0:
+        raise _empty("validation", len(songs))
+    return split
+
+
+def _share(n: int, share: float) -> int:
+    return 0 if share == 0 else max(1, round(n * share))
+
+
+def _empty(part: str, n_songs: int) -> TrainingError:
+    return TrainingError(
+        f"The {part} split is empty: there are {n_songs} songs.",
+        hint="Give more songs, or other values of --validation-share and --test-share.",
+    )

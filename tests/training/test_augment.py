@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from chordtool.training import augment
+from tests.training.made import config
+
+CPU = torch.device("cpu")
+
+
+def features(batch: int = 3, frames: int = 20, bins: int = 144) -> torch.Tensor:
+    return torch.randn(batch, frames, bins, generator=torch.Generator().manual_seed(0)) - 5.0
+
+
+def drawn(n: int = 3, **settings: object) -> augment.Draws:
+    return augment.draw(config(**settings), 0, np.arange(n), CPU)
+
+
+def test_nothing_is_on_by_default() -> None:
+    assert not augment.is_on(config())
+    assert augment.is_on(config(gain_db=3.0))
+    assert not augment.is_on(config(mask_frames=5, masks=0))
+    x = features()
+    assert torch.equal(augment.augment(x, drawn(), config()), x)
+    assert torch.equal(augment.mask(x, drawn(), config()), x)
+
+
+def test_random_numbers_belong_to_the_segment_and_not_to_the_batch() -> None:
+    setting = config(gain_db=3.0)
+    whole = augment.draw(setting, 5, np.arange(10), CPU)
+    part = augment.draw(setting, 5, np.array([3, 7]), CPU)
+    assert torch.equal(whole.gain[[3, 7]], part.gain)
+    assert not torch.equal(whole.gain, augment.draw(setting, 6, np.arange(10), CPU).gain)
+
+
+def test_gain_moves_a_segment_by_a_constant_within_its_range() -> None:
+    setting = config(gain_db=6.0)
+    moved = augment.augment(features(), drawn(), setting) - features()
+    assert moved.amax() <= 6 * augment.DECIBEL
+    assert moved.amin() >= -6 * augment.DECIBEL
+    assert torch.allclose(moved, moved[:, :1, :1].expand_as(moved), atol=1e-5)
+    assert moved[:, 0, 0].std() > 0
+
+
+def test_the_equaliser_is_smooth_and_the_same_for_all_frames() -> None:
+    setting = config(eq_db=12.0)
+    moved = augment.augment(features(), drawn(), setting) - features()
+    assert torch.allclose(moved, moved[:, :1].expand_as(moved), atol=1e-5)
+    assert moved.abs().amax() <= 12 * augment.DECIBEL + 1e-5
+    assert moved[:, 0].diff(dim=1).abs().amax() < 1.2 * augment.DECIBEL
+
+
+def test_noise_adds_in_power_and_never_takes_away() -> None:
+    x = features()
+    noisy = augment.noise_floor(x, torch.tensor([[0.9, 0.5]] * 3), 40.0)
+    assert (noisy >= x - 1e-6).all()
+    level = x.amax((1, 2)) - 24 * augment.DECIBEL
+    expected = 0.5 * torch.log(torch.exp(2 * x) + torch.exp(2 * level)[:, None, None])
+    assert torch.allclose(noisy, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("bins", [-1.0, 1.0])
+def test_detuning_by_a_whole_bin_is_a_shift(bins: float) -> None:
+    x = features()
+    moved = augment.detune(x, torch.full((3,), bins))
+    if bins > 0:
+        assert torch.equal(moved[..., 1:], x[..., :-1])
+    else:
+        assert torch.equal(moved[..., :-1], x[..., 1:])
+
+
+def test_detuning_by_nothing_changes_nothing() -> None:
+    assert torch.equal(augment.detune(features(), torch.zeros(3)), features())
+
+
+def test_masks_are_no_wider_than_asked_and_hide_the_mean() -> None:
+    setting = config(mask_frames=4, mask_bins=10, masks=2)
+    x = torch.ones(50, 40, 144)
+    masked = augment.mask(x, augment.draw(setting, 0, np.arange(50), CPU), setting)
+    hidden = masked == 0
+    frames = hidden.all(2).sum(1)
+    bins = hidden.all(1).sum(1)
+    assert frames.amax() <= 8
+    assert bins.amax() <= 20
+    assert frames.float().mean() > 1
+    assert bins.float().mean() > 3
+
+
+def test_a_mask_wider_than_the_segment_is_allowed() -> None:
+    setting = config(mask_frames=1000, masks=1)
+    masked = augment.mask(features(), drawn(masks=1), setting)
+    assert torch.isfinite(masked).all()
+
+
+def test_a_decibel_is_a_decibel() -> None:
+    assert math.exp(20 * augment.DECIBEL) == pytest.approx(10.0)

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chordtool.training.losses import (
+    combine,
+    cross_entropy_sum,
+    distillation_sum,
+    loss_sums,
+    selective_weights,
+    usable_labels,
+)
+from chordtool.vocabulary import N_CLASSES, N_INDEX, X_INDEX
+from tests.training.made import config
+
+
+def logits(frames: int = 40, seed: int = 0, scale: float = 6.0) -> torch.Tensor:
+    return scale * torch.randn(frames, N_CLASSES, generator=torch.Generator().manual_seed(seed))
+
+
+def softmax(values: list[float]) -> list[float]:
+    peak = max(values)
+    exponents = [math.exp(v - peak) for v in values]
+    return [e / sum(exponents) for e in exponents]
+
+
+def naive_selective_kd(student: torch.Tensor, teacher: torch.Tensor, tau: float) -> float:
+    """The formula of the specification, a frame at a time, in plain Python."""
+    total = 0.0
+    for z_s, z_t in zip(student.tolist(), teacher.tolist(), strict=True):
+        p = softmax([z / tau for z in z_t])
+        q = softmax([z / tau for z in z_s])
+        c = max(p)
+        if c < 0.1:
+            weight = 0.0
+        elif c <= 0.9:
+            weight = 1.0
+        else:
+            weight = 1 - 0.8 * (c - 0.9) / 0.1
+        total += weight * sum(a * math.log(a / b) for a, b in zip(p, q, strict=True) if a > 0)
+    return tau**2 * total / len(student)
+
+
+@pytest.mark.parametrize("tau", [1.0, 3.0, 5.0])
+@pytest.mark.parametrize("scale", [0.1, 3.0, 20.0])
+def test_selective_distillation_is_the_formula_frame_by_frame(tau: float, scale: float) -> None:
+    student, teacher = logits(seed=1), logits(seed=2, scale=scale)
+    ours = distillation_sum(student, teacher, tau) / len(student)
+    assert ours.item() == pytest.approx(naive_selective_kd(student, teacher, tau), rel=2e-4)
+
+
+def test_frames_of_weight_zero_stay_in_the_mean() -> None:
+    student = logits(seed=1)
+    flat, sharp = torch.zeros(40, N_CLASSES), logits(seed=2, scale=4.0)
+    mixed = torch.cat([sharp, flat])
+    alone = distillation_sum(student, sharp, 3.0) / 40
+    together = distillation_sum(torch.cat([student, student]), mixed, 3.0) / 80
+    assert together.item() == pytest.approx(alone.item() / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "weight"), [(0.0, 0), (0.0999, 0), (0.1, 1), (0.9, 1), (0.95, 0.6), (1.0, 0.2)]
+)
+def test_the_weight_of_a_frame(confidence: float, weight: float) -> None:
+    given = torch.tensor([confidence], dtype=torch.float64)
+    assert selective_weights(given).item() == pytest.approx(weight, abs=1e-9)
+
+
+def test_plain_distillation_is_torch_s_kl_divergence() -> None:
+    student, teacher, tau = logits(seed=1), logits(seed=2), 3.0
+    expected = tau**2 * F.kl_div(
+        F.log_softmax(student / tau, -1), F.softmax(teacher / tau, -1), reduction="sum"
+    )
+    ours = distillation_sum(student, teacher, tau, selective=False)
+    assert ours.item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_a_student_that_agrees_with_its_teacher_has_nothing_to_learn() -> None:
+    teacher = logits()
+    assert distillation_sum(teacher + 3.0, teacher, 3.0).item() == pytest.approx(0, abs=1e-3)
+
+
+@given(st.integers(0, 2**31 - 1))
+def test_masked_frames_do_not_touch_the_loss(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = torch.from_numpy(rng.integers(-1, N_CLASSES, (2, 10)).astype(np.int16))
+    scores = torch.randn(2, 10, N_CLASSES, generator=torch.Generator().manual_seed(seed))
+    masked = (labels < 0) | (labels == X_INDEX)
+    other = torch.where(masked[..., None], torch.randn_like(scores), scores)
+    first = loss_sums(scores, labels, None, None, config())
+    second = loss_sums(other, labels, None, None, config())
+    assert first.hard.item() == second.hard.item()
+    assert first.labelled.item() == int((~masked).sum())
+
+
+def test_no_chord_counts_and_x_does_not() -> None:
+    labels = torch.tensor([N_INDEX, X_INDEX, -1, 0], dtype=torch.int16)
+    assert usable_labels(labels).tolist() == [N_INDEX, -100, -100, 0]
+
+
+def test_the_focal_loss_is_its_formula() -> None:
+    scores, labels = logits(), torch.arange(40)
+    p = scores.softmax(-1)[torch.arange(40), labels].double()
+    expected = (-((1 - p) ** 2.0) * p.log()).sum()
+    assert cross_entropy_sum(scores, labels, 2.0).item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_a_segment_of_twice_the_weight_counts_twice() -> None:
+    scores = logits(20).view(2, 10, N_CLASSES)
+    labels = torch.ones(2, 10, dtype=torch.int16)
+    weighted = loss_sums(scores, labels, None, None, config(), torch.tensor([2.0, 1.0]))
+    twice = loss_sums(scores[[0, 0, 1]], labels[[0, 0, 1]], None, None, config())
+    assert weighted.hard.item() == pytest.approx(twice.hard.item(), rel=1e-5)
+    assert weighted.hard_count.item() == twice.hard_count.item()
+
+
+def test_both_terms_are_mixed_by_alpha() -> None:
+    scores, teacher = logits(20).view(2, 10, -1), logits(20, seed=5).view(2, 10, -1)
+    labels = torch.ones(2, 10, dtype=torch.int16)
+    seen = torch.ones(2, 10, dtype=torch.bool)
+    setting = config(kd_alpha=0.3)
+    sums = loss_sums(scores, labels, teacher, seen, setting)
+    loss = combine(sums, sums.hard_count, sums.soft_count, 0.3)
+    hard = F.cross_entropy(scores.flatten(0, 1), labels.long().flatten())
+    soft = naive_selective_kd(scores.flatten(0, 1), teacher.flatten(0, 1), 3.0)
+    assert loss.item() == pytest.approx(0.7 * hard.item() + 0.3 * soft, rel=1e-4)
+
+
+def test_frames_without_a_teacher_learn_from_labels_alone() -> None:
+    scores, teacher = logits(20).view(2, 10, -1), logits(20, seed=5).view(2, 10, -1)
+    labels = torch.ones(2, 10, dtype=torch.int16)
+    seen = torch.zeros(2, 10, dtype=torch.bool)
+    seen[0] = True
+    sums = loss_sums(scores, labels, teacher, seen, config(kd_alpha=0.3))
+    assert sums.soft_count.item() == 10
+    assert sums.soft.item() == pytest.approx(distillation_sum(scores[0], teacher[0], 3.0).item())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from chordtool.commands.display import stderr_console
-from chordtool.training.loop import Outcome
 from chordtool.training.progress import Display, Listener, Several, TensorBoard
+from chordtool.training.state import Outcome
 
 
 def listener(folder: Path, tensorboard: bool) -> Listener:

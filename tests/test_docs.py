@@ -1,0 +1,185 @@
+"""The documentation says what is so: its commands run, its pages agree with the code."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, metadata
+from pathlib import Path
+
+import documented
+import pytest
+from documented import ROOT, Example
+
+import chordtool
+from chordtool.decoding import Decoding
+from chordtool.errors import ExitCode
+from chordtool.spelling import Spelling
+from chordtool.vocabulary import CHORD_TONES, ROOTS, label_of, parse
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+NOT_RUN = {
+    "pipx install chordtool": "fetches the package from its registry",
+    "pipx install .": "fetches from the registry what the program needs",
+    "pip install 'chordtool[cluster]'": "fetches packages from their registry",
+    "pip install -e '.[dev]' && pytest": "this is how the test itself was started",
+    "chordtool models download btc": "fetches 12 MB from GitHub",
+    "chordtool transcribe --model btc examples/clip.mp3": "needs the download before it",
+    "chordtool --install-completion": "edits the start-up file of the shell it finds above it",
+}
+"""Commands that the pages show and no test runs, and why."""
+
+WITH_EXAMPLES = [page for page in documented.pages() if documented.examples(page)]
+
+
+def _name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("page", WITH_EXAMPLES, ids=_name)
+def test_the_commands_of_a_page_run_one_after_the_other(page: Path, tmp_path: Path) -> None:
+    environment = documented.make_sandbox(tmp_path)
+    examples = [e for e in documented.examples(page) if e.code not in NOT_RUN]
+    if any(_needs_teachers(e) for e in examples) and "CHORDTOOL_MODELS" not in environment:
+        pytest.skip("../shared is not here: the page uses models that are downloaded")
+    for example in examples:
+        status, printed = documented.run(example, tmp_path, environment)
+        assert status == 0, f"{example.code}\n{printed}"
+        if example.output:
+            assert documented.matches(example.output, printed), f"{example.code}\n{printed}"
+
+
+def _needs_teachers(example: Example) -> bool:
+    return any(word in example.code.split() for word in ("lv", "crema"))
+
+
+@pytest.mark.parametrize("command", NOT_RUN)
+def test_a_command_that_is_not_run_has_a_reason(command: str) -> None:
+    shown = {e.code for page in WITH_EXAMPLES for e in documented.examples(page)}
+    assert command in shown, "no page shows it any more: take it off the list"
+    pytest.skip(NOT_RUN[command])
+
+
+def test_a_difference_in_what_is_printed_is_noticed() -> None:
+    assert documented.matches("a\n...\nz", "a\nb\nc\nz\n")
+    assert documented.matches("0.00 ... G", "0.00  2.14  G  ")
+    assert not documented.matches("a\n...\nz", "a\nb\nc")
+
+
+def test_commands_are_found_with_their_continuations_and_output(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```console\n$ one \\\n    two\nout\n$ three\n```\n```sh\n$ four\n```\n")
+    assert documented.examples(page) == [
+        Example("console", "one \\\n    two", "out"),
+        Example("console", "three", ""),
+    ]
+
+
+def test_the_reference_of_commands_is_what_the_program_says() -> None:
+    generator = runpy.run_path(str(ROOT / "docs" / "generate_reference.py"))
+    differences = list(
+        generator["differences"](generator["reference"](), _text("reference/cli.md"))
+    )
+    assert not differences, "run: python docs/generate_reference.py\n" + "\n".join(differences)
+
+
+def test_every_exit_status_is_in_the_reference() -> None:
+    rows = re.findall(r"^\| (\d+) \| \S", _text("reference/cli.md"), re.MULTILINE)
+    assert [int(row) for row in rows] == [code.value for code in ExitCode]
+
+
+def test_the_reference_of_python_has_all_public_names_and_no_others() -> None:
+    names = re.findall(r"^::: ([\w.]+)$", _text("reference/api.md"), re.MULTILINE)
+    for name in names:
+        module, _, attribute = name.rpartition(".")
+        assert getattr(import_module(module), attribute).__doc__, name
+    assert {f"chordtool.{name}" for name in chordtool.__all__} <= set(names)
+
+
+def test_the_table_of_qualities_is_the_vocabulary() -> None:
+    rows = {row[0]: row[1:] for row in _rows("concepts/vocabulary.md", "quality")}
+    assert list(rows) == list(CHORD_TONES)
+    for number, (quality, (tones, symbol)) in enumerate(rows.items()):
+        assert tones == " ".join(map(str, CHORD_TONES[quality]))
+        assert symbol == Spelling(ROOTS).symbol(label_of(number))
+
+
+def test_labels_become_what_the_page_on_the_vocabulary_says() -> None:
+    for labels, becomes, _ in _rows("concepts/vocabulary.md", "label"):
+        wanted = re.findall(r"[^`, ]+", becomes)
+        for n, label in enumerate(re.findall(r"[^`, ]+", labels)):
+            chord, want = parse(label), parse(wanted[min(n, len(wanted) - 1)])
+            assert (chord.quality, chord.root if want.root is not None else None) == (
+                want.quality,
+                want.root,
+            ), label
+
+
+def test_the_defaults_of_decoding_are_those_on_its_page() -> None:
+    rows = {row[0]: row[1] for row in _rows("concepts/decoding.md", "parameter")}
+    decoding = Decoding()
+    assert rows == {f.name: str(getattr(decoding, f.name)) for f in fields(Decoding)}
+
+
+def test_every_dependency_is_listed_with_its_licence() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    needed = list(project["dependencies"])
+    for extra in extras:
+        needed += extras[extra] if extra not in ("dev", "docs") else []
+    stated = {row[0]: row[1] for row in _rows("licences.md", "package")}
+    assert set(stated) == {re.match(r"[\w.-]+", requirement)[0] for requirement in needed}
+    for package, licence in stated.items():
+        found = _licence_of(package)
+        assert not found or _family(licence) in found, f"{package}: {licence}, but it says {found}"
+
+
+def _licence_of(package: str) -> str:
+    """What an installed package says of its licence; empty if it is not here."""
+    try:
+        about = metadata(package)
+    except PackageNotFoundError:
+        return ""
+    kinds = [c for c in about.get_all("Classifier") or [] if c.startswith("License")]
+    return " ".join([about.get("License-Expression") or "", about.get("License") or "", *kinds])
+
+
+def _family(licence: str) -> str:
+    return licence.partition("-")[0]
+
+
+def test_the_site_builds_and_no_link_is_broken(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="the extra `docs` is not installed")
+    pytest.importorskip("mkdocstrings_handlers.python", reason="the extra `docs` is not installed")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    built = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert (tmp_path / "reference" / "cli" / "index.html").is_file()
+
+
+def _rows(page: str, heading: str) -> Iterator[list[str]]:
+    """The rows of a page's tables whose first column has that heading; code marks taken off."""
+    wanted = False
+    for line in _text(page).splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if not line.startswith("|"):
+            wanted = False
+        elif cells[0] == heading:
+            wanted = True
+        elif wanted and not set(cells[0]) <= set("-"):
+            yield [cell.strip("`") for cell in cells]
+
+
+def _text(name: str) -> str:
+    return (ROOT / "docs" / name).read_text("utf-8")

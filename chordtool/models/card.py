@@ -13,6 +13,7 @@ from typing import Any, Final
 from chordtool.decoding import Decoding
 from chordtool.errors import ModelError
 from chordtool.frontend import FrontEnd
+from chordtool.models.windows import Windows
 
 CARD_SCHEMA: Final = 1
 """Version of the card's layout. A program refuses cards that are newer than it knows."""
@@ -39,6 +40,8 @@ class ModelCard:
     stride_frames: int | None = None
     """Frames from one segment to the next when a recording is run through; ``None`` is
     ``segment_frames``: no overlap."""
+    windows: Windows = field(default_factory=Windows)
+    """How it reads recordings that are longer than a segment."""
     decoding: Decoding = field(default_factory=Decoding)
     """How its logits become segments unless the caller says otherwise."""
     licence: str = ""
@@ -92,6 +95,8 @@ class ModelCard:
             values["front_end"] = FrontEnd.from_dict(values["front_end"])
             if "decoding" in values:
                 values["decoding"] = Decoding.from_dict(values["decoding"])
+            if "windows" in values:
+                values["windows"] = Windows.from_dict(values["windows"])
             card = cls(**values)
         except (KeyError, TypeError, ValueError) as error:
             raise _broken(str(error).splitlines()[0]) from None

@@ -1,102 +1,143 @@
-"""Windows: how a model that hears a fixed number of frames at a time hears a whole recording.
+"""Windows: how a network that sees a fixed number of frames at a time reads a whole recording.
 
-Frames are cut into windows of equal length, the last one filled up with zeros, and the answers
-for frames that several windows hold are made one (the votes of arXiv 2602.19778).
+Windows of equal length overlap. By default each frame is taken from the window in which it lies
+furthest from an edge, where a network knows least; the overlapping windows of arXiv 2602.19778,
+in which all windows that see a frame vote on it, are there too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chordtool.decoding import log_probabilities
 from chordtool.types import Features, Logits
 
-VOTES: Final = ("centre", "logit", "probability", "hard")
+VOTES: Final = ("centre", "logits", "probabilities", "hard")
+FLOOR: Final = np.float32(1e-9)
+"""Least probability of a class that has no vote."""
+
+Forward = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""float32 [windows, frames, bins] -> float32 [windows, frames, classes]."""
 
 
 @dataclass(frozen=True)
 class Windows:
-    """How a recording is cut and put together again."""
+    """How windows overlap, and who decides where they do."""
 
-    frames: int = 108
-    """Frames of a window."""
-    stride: int = 108
-    """Frames from one window's start to the next; less than ``frames`` lets them overlap."""
+    context_frames: int = 12
+    """Frames at either edge of a window that are there to be seen. Two neighbours overlap by
+    twice as many frames, or a few more; 27 of 108 are the paper's stride of 54."""
     vote: str = "centre"
-    """What a frame in several windows gets: ``"centre"``, the logits of the window in which it
-    lies most centrally; ``"logit"``, their mean; ``"probability"``, the log of the mean
-    probability; ``"hard"``, the log of the share of windows that voted for the class."""
+    """``"centre"``: a frame is taken from the window that has it closest to its centre.
+    ``"logits"`` and ``"probabilities"``: the mean over the windows that see it. ``"hard"``: the
+    share of those windows that rank a class first."""
+    batch: int = 5
+    """Windows that go through the network together."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.stride <= self.frames:
-            raise ValueError(f"windows of {self.frames} frames cannot be {self.stride} apart")
+        for name, low, high in (("context_frames", 0, 50_000), ("batch", 1, 1024)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                raise ValueError(f"windows {name} is {value!r}")
         if self.vote not in VOTES:
-            raise ValueError(f"vote is {self.vote!r}")
+            raise ValueError(f"windows vote is {self.vote!r}")
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Windows:
+        """Read a description.
+
+        Raises:
+            TypeError, ValueError: it is not one.
+        """
+        if not isinstance(document, dict):
+            raise TypeError("windows is not an object")
+        unknown = set(document) - {f.name for f in fields(cls)}
+        if unknown:
+            raise ValueError(f"windows has unknown fields {sorted(unknown)[:3]}")
+        return cls(**document)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready description."""
+        return asdict(self)
 
 
-def run_windows(
-    forward: Callable[[NDArray[np.float32]], NDArray[np.float32]],
-    features: Features,
-    windows: Windows,
-    *,
-    batch_size: int = 6,
+def window_starts(n_frames: int, length: int, context_frames: int) -> list[int]:
+    """First frames of the windows over a recording.
+
+    As few windows as give each frame ``context_frames`` on either side in one of them, spread
+    evenly; the first begins with the recording, the last ends with it. A recording that fits
+    into one window has one.
+    """
+    if n_frames <= length:
+        return [0]
+    context = min(context_frames, (length - 1) // 2)
+    n_windows = -(-(n_frames - 2 * context) // (length - 2 * context))
+    starts = np.linspace(0, n_frames - length, n_windows).round()
+    return [int(start) for start in starts]
+
+
+def read(
+    features: Features, length: int | None, n_classes: int, windows: Windows, forward: Forward
 ) -> Logits:
-    """Frame logits of a whole recording.
+    """Logits of a whole recording from a network that sees one window at a time.
 
     Args:
-        forward: from float32 [batch, frames, bins] to float32 [batch, frames, classes]; batches
-            of at most ``batch_size``.
-        features: float32 [n, bins], normalised, n >= 1; zeros fill the last window.
+        features: float32 [frames, bins], normalised.
+        length: frames of a window; ``None``: the network takes the whole recording at once. A
+            shorter recording is filled up with zeros, which are taken off again.
+        n_classes: classes of the network's answer.
+        windows: how they overlap.
+        forward: the network.
 
     Returns:
-        float32 [n, classes].
+        float32 [frames, classes].
     """
-    n, width, stride = len(features), windows.frames, windows.stride
-    count = 1 + max(0, -(-(n - width) // stride))
-    padded = np.zeros(((count - 1) * stride + width, *features.shape[1:]), np.float32)
-    padded[:n] = features
-    starts = range(0, count * stride, stride)
-    total: NDArray[np.float32] | None = None
-    weight = np.zeros(len(padded), np.float32)
-    for first in range(0, count, batch_size):
-        chosen = starts[first : first + batch_size]
-        answers = forward(np.stack([padded[s : s + width] for s in chosen]))
-        if total is None:
-            total = np.zeros((len(padded), answers.shape[2]), np.float32)
-        for start, answer in zip(chosen, answers, strict=True):
-            _add(total, weight, start, answer, windows)
-    assert total is not None, "there is at least one window"
-    total, weight = total[:n], weight[:n]
-    if windows.vote != "centre" and stride < width:
-        total /= weight[:, None]
-        if windows.vote != "logit":
-            # No window's vote is no impossibility: give it less than any vote can be.
-            total = np.log(np.maximum(total, np.float32(1e-7)))
-    return total
+    n_frames, n_bins = features.shape
+    if n_frames == 0:
+        return np.zeros((0, n_classes), np.float32)
+    length = n_frames if length is None else length
+    if n_frames < length:
+        filled = np.zeros((length, n_bins), np.float32)
+        filled[:n_frames] = features
+        return forward(filled[None])[0, :n_frames]
+    starts = window_starts(n_frames, length, windows.context_frames)
+    answers = _answers(features, starts, length, windows.batch, forward)
+    logits = np.zeros((n_frames, n_classes), np.float32)
+    if windows.vote == "centre":
+        # Where two windows overlap, the earlier one has the first half.
+        cuts = [(a + length + b) // 2 for a, b in pairwise(starts)]
+        for start, first, stop, answer in zip(
+            starts, [0, *cuts], [*cuts, n_frames], answers, strict=True
+        ):
+            logits[first:stop] = answer[first - start : stop - start]
+        return logits
+    votes = np.zeros((n_frames, 1), np.float32)
+    for start, answer in zip(starts, answers, strict=True):
+        logits[start : start + length] += _ballot(answer, windows.vote)
+        votes[start : start + length] += 1
+    logits /= votes
+    return logits if windows.vote == "logits" else np.log(np.maximum(logits, FLOOR))
 
 
-def _add(
-    total: NDArray[np.float32],
-    weight: NDArray[np.float32],
-    start: int,
-    answer: NDArray[np.float32],
-    windows: Windows,
-) -> None:
-    """Add a window's answer to what the recording has so far."""
-    stop = start + windows.frames
-    if windows.vote == "centre" or windows.stride == windows.frames:
-        # Half of the overlap is left to the window before, half to the one after.
-        margin = (windows.frames - windows.stride) // 2 if start else 0
-        total[start + margin : stop] = answer[margin:]
-        return
-    if windows.vote == "probability":
-        answer = np.exp(log_probabilities(answer))
-    elif windows.vote == "hard":
-        answer = np.eye(answer.shape[1], dtype=np.float32)[answer.argmax(axis=1)]
-    total[start:stop] += answer
-    weight[start:stop] += 1
+def _answers(
+    features: Features, starts: list[int], length: int, batch: int, forward: Forward
+) -> Iterator[NDArray[np.float32]]:
+    for k in range(0, len(starts), batch):
+        yield from forward(np.stack([features[s : s + length] for s in starts[k : k + batch]]))
+
+
+def _ballot(answer: NDArray[np.float32], vote: str) -> NDArray[np.float32]:
+    if vote == "logits":
+        return answer
+    if vote == "hard":
+        ranked_first: NDArray[np.float32] = np.zeros_like(answer)
+        np.put_along_axis(ranked_first, answer.argmax(axis=-1)[..., None], 1.0, axis=-1)
+        return ranked_first
+    probability: NDArray[np.float32] = np.exp(answer - answer.max(axis=-1, keepdims=True))
+    probability /= probability.sum(axis=-1, keepdims=True)
+    return probability

@@ -11,6 +11,7 @@ octave are one matrix in the time domain, so that an octave is one matrix produc
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -27,8 +28,9 @@ _HANN_BANDWIDTH: Final = 1.50018310546875
 # librosa drops the smallest spectral coefficients of each kernel, up to this share of the sum
 # of their magnitudes. The students' features have it, so it is part of the definition.
 _SPARSITY: Final = 0.01
-# Frames computed at a time, so that memory beyond the signal stays small however long it is.
-_BLOCK_FRAMES: Final = 2048
+BLOCK_FRAMES: Final = 648
+"""Frames computed at a time: six windows of the students. Memory beyond the signal stays small
+however long it is, and the first blocks are there while the rest is being decoded."""
 
 
 def log_cqt(samples: Samples, front_end: FrontEnd) -> Features:
@@ -46,33 +48,90 @@ def log_cqt(samples: Samples, front_end: FrontEnd) -> Features:
     Raises:
         ValueError: the highest bin lies above half the sample rate, or the kind is not "cqt".
     """
-    magnitude = cqt_magnitude(samples, front_end)
+    return _logarithm(cqt_magnitude(samples, front_end), front_end)
+
+
+def cqt_magnitude(samples: Samples, front_end: FrontEnd) -> Features:
+    """Constant-Q magnitudes, float32 [frames, n_bins]; see :func:`log_cqt`."""
+    blocks = list(CqtStream(front_end).advance(samples, finished=True))
+    if len(blocks) == 1:
+        return blocks[0]
+    return np.concatenate(blocks) if blocks else np.empty((0, front_end.n_bins), np.float32)
+
+
+def _logarithm(magnitude: Features, front_end: FrontEnd) -> Features:
     magnitude += np.float32(front_end.log_offset)
     np.log(magnitude, out=magnitude)
     return magnitude
 
 
-def cqt_magnitude(samples: Samples, front_end: FrontEnd) -> Features:
-    """Constant-Q magnitudes, float32 [frames, n_bins]; see :func:`log_cqt`."""
-    if front_end.kind != "cqt":
-        raise ValueError(f"{front_end.kind!r} is not a constant-Q front end")
-    transform = _transform(
-        float(front_end.sample_rate),
-        front_end.hop_length,
-        front_end.n_bins,
-        front_end.bins_per_octave,
-        front_end.fmin,
-    )
-    samples = np.ascontiguousarray(samples, np.float32)
-    stretch = front_end.chunk_samples or max(1, len(samples))
-    starts = range(0, len(samples), stretch)
-    counts = [transform.n_frames(min(stretch, len(samples) - start)) for start in starts]
-    magnitude = np.empty((sum(counts), front_end.n_bins), np.float32)
-    row = 0
-    for start, count in zip(starts, counts, strict=True):
-        transform.run(samples[start : start + stretch], magnitude[row : row + count])
-        row += count
-    return magnitude
+class CqtStream:
+    """The transform of a recording that is still growing.
+
+    Frames come in blocks that lie the same however the recording grows, so that the result is
+    to the bit that of the whole recording.
+
+    Args:
+        front_end: a description of kind ``"cqt"``.
+
+    Raises:
+        ValueError: the highest bin lies above half the sample rate, or the kind is not "cqt".
+    """
+
+    def __init__(self, front_end: FrontEnd) -> None:
+        if front_end.kind != "cqt":
+            raise ValueError(f"{front_end.kind!r} is not a constant-Q front end")
+        self._front_end = front_end
+        self._transform = _transform(
+            float(front_end.sample_rate),
+            front_end.hop_length,
+            front_end.n_bins,
+            front_end.bins_per_octave,
+            front_end.fmin,
+        )
+        self._chunk = 0
+        self._frame = 0
+
+    def advance(self, samples: Samples, *, finished: bool) -> Iterator[Features]:
+        """Blocks of magnitudes that have become certain since the last call.
+
+        Args:
+            samples: float32 [n], all samples so far, from the start.
+            finished: whether these are all.
+
+        Yields:
+            float32 [frames, n_bins], in order.
+        """
+        samples = np.ascontiguousarray(samples, np.float32)
+        length = self._front_end.chunk_samples
+        while length is not None and len(samples) >= (self._chunk + 1) * length:
+            yield from self._blocks(samples[self._chunk * length :][:length], finished=True)
+            self._chunk, self._frame = self._chunk + 1, 0
+        if length is None:
+            yield from self._blocks(samples, finished=finished)
+        elif finished:
+            yield from self._blocks(samples[self._chunk * length :], finished=True)
+
+    def log_advance(self, samples: Samples, *, finished: bool) -> Iterator[Features]:
+        """As :meth:`advance`, with the logarithm of :func:`log_cqt` taken."""
+        for magnitude in self.advance(samples, finished=finished):
+            yield _logarithm(magnitude, self._front_end)
+
+    def _blocks(self, stretch: Samples, *, finished: bool) -> Iterator[Features]:
+        transform, n = self._transform, len(stretch)
+        n_frames = transform.n_frames(n) if finished else n // transform.hop
+        while self._frame < n_frames:
+            first = self._frame
+            stop = first + BLOCK_FRAMES
+            begin = max(0, first * transform.hop - transform.context)
+            end = stop * transform.hop + transform.context
+            if end > n and not finished:
+                return
+            stop = min(stop, n_frames)
+            self._frame = stop
+            out = np.empty((stop - first, self._front_end.n_bins), np.float32)
+            transform.run(stretch[begin : min(end, n)], first * transform.hop - begin, out)
+            yield out
 
 
 @dataclass(frozen=True)
@@ -102,17 +161,8 @@ class _Transform:
             return 0
         return 1 + min(-(-n_samples // (1 << o.halvings)) // o.hop for o in self.octaves)
 
-    def run(self, samples: Samples, out: Features) -> None:
-        """Write magnitudes of a whole recording, a block of frames at a time."""
-        n = len(samples)
-        for first in range(0, len(out), _BLOCK_FRAMES):
-            stop = min(len(out), first + _BLOCK_FRAMES)
-            begin = max(0, first * self.hop - self.context)
-            end = min(n, stop * self.hop + self.context)
-            self._run_block(samples[begin:end], first * self.hop - begin, out[first:stop])
-
-    def _run_block(self, signal: Samples, offset: int, out: Features) -> None:
-        """Frames centred on ``offset``, ``offset + hop``, ... of a stretch of the recording."""
+    def run(self, signal: Samples, offset: int, out: Features) -> None:
+        """Write magnitudes of frames centred on ``offset``, ``offset + hop``, ... of a stretch."""
         halved = 0
         for octave in self.octaves:
             while halved < octave.halvings:
@@ -233,13 +283,14 @@ def _filter(
         frames = as_strided(padded, (n_frames, n_fft), (hop * stride, stride), writeable=False)
         responses: NDArray[np.float32] = frames @ kernel
         return responses
-    if n_fft % hop:
-        rows = np.arange(n_frames)[:, None] * hop + np.arange(n_fft)
-        responses = padded[rows] @ kernel
+    pieces, rest = divmod(n_fft, hop)
+    if rest or pieces > _MOST_PIECES:
+        stride = padded.strides[0]
+        frames = as_strided(padded, (n_frames, n_fft), (hop * stride, stride), writeable=False)
+        responses = np.ascontiguousarray(frames) @ kernel
         return responses
     # Overlapping frames share hops: multiply each hop once with every piece of the kernel and
     # add the pieces up along the diagonals.
-    pieces = n_fft // hop
     hops = padded.reshape(-1, hop)
     stacked = kernel.reshape(pieces, hop, columns).transpose(1, 0, 2).reshape(hop, -1)
     products = (hops @ stacked).reshape(len(hops), pieces, columns)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from chordtool import audio
 from chordtool.decoding import Decoding, decode
 from chordtool.errors import UsageError
+from chordtool.hearing import hear
 from chordtool.models import Model, load_model
-from chordtool.segments import Transcription
-from chordtool.types import Samples
+from chordtool.models.onnx import OnnxModel
+from chordtool.segments import Segment, Transcription
+from chordtool.types import Logits, Samples
 from chordtool.vocabulary import VOCABULARIES, reduce_logits
 
 
@@ -63,20 +63,22 @@ class Transcriber:
             AudioError: the source cannot be read as audio.
         """
         stream_or_path = Path(source) if isinstance(source, str) else source
-        rate = self.model.card.front_end.sample_rate
-        prepare = getattr(self.model, "prepare", None)
-        if prepare is None:
-            recording = audio.load(stream_or_path, rate)
+        if isinstance(self.model, OnnxModel):
+            recording, logits = hear(self.model, stream_or_path)
+            segments = self._decode(logits, recording.seconds)
         else:
-            # Decoding audio and setting up the model's session take about as long as each
-            # other, and neither holds the interpreter: the first song does both at once.
-            with ThreadPoolExecutor(1) as pool:
-                pending = pool.submit(audio.load, stream_or_path, rate)
-                prepare()
-                recording = pending.result()
-        found = self.transcribe_samples(recording.samples, recording.seconds)
-        name = str(stream_or_path) if isinstance(stream_or_path, Path) else "-"
-        return replace(found, source=name, metadata=_tags(recording.facts))
+            rate = self.model.card.front_end.sample_rate
+            recording = audio.load(stream_or_path, rate)
+            logits = self.model.logits(self.model.features(recording.samples))
+            segments = self._decode(logits, recording.seconds)
+        return Transcription(
+            segments,
+            recording.seconds,
+            source=str(stream_or_path) if isinstance(stream_or_path, Path) else "-",
+            model=self.model.card.name,
+            vocabulary=self.vocabulary,
+            metadata=_tags(recording.facts),
+        )
 
     def transcribe_samples(self, samples: Samples, seconds: float | None = None) -> Transcription:
         """Write down the chords of mono samples at the model's sample rate.
@@ -89,18 +91,18 @@ class Transcriber:
         if seconds is None:
             seconds = len(samples) / front_end.sample_rate
         logits = self.model.logits(self.model.features(samples))
+        return Transcription(
+            self._decode(logits, seconds),
+            seconds,
+            model=self.model.card.name,
+            vocabulary=self.vocabulary,
+        )
+
+    def _decode(self, logits: Logits, seconds: float) -> tuple[Segment, ...]:
         if self.vocabulary != self.model.card.vocabulary:
             logits = reduce_logits(logits)
-        segments = decode(
-            logits,
-            front_end.frame_edges(len(logits), seconds),
-            VOCABULARIES[self.vocabulary],
-            self.decoding,
-            top=self.top,
-        )
-        return Transcription(
-            segments, seconds, model=self.model.card.name, vocabulary=self.vocabulary
-        )
+        edges = self.model.card.front_end.frame_edges(len(logits), seconds)
+        return decode(logits, edges, VOCABULARIES[self.vocabulary], self.decoding, top=self.top)
 
 
 def transcribe(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chordtool import constantq
-from chordtool.constantq import cqt_magnitude, halve, log_cqt
+from chordtool.constantq import CqtStream, cqt_magnitude, halve, log_cqt
 from chordtool.frontend import BTC_FRONT_END, FrontEnd
 
 STUDENT = FrontEnd()
@@ -122,9 +122,21 @@ def test_silence_is_the_floor() -> None:
 def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = noise(40 * 22_050)
     whole = cqt_magnitude(samples, STUDENT)
-    monkeypatch.setattr(constantq, "_BLOCK_FRAMES", 37)
+    monkeypatch.setattr(constantq, "BLOCK_FRAMES", 37)
     blocks = cqt_magnitude(samples, STUDENT)
     assert np.allclose(blocks, whole, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("front_end", [STUDENT, BTC_FRONT_END], ids=["whole", "chunked"])
+@pytest.mark.parametrize("step", [9_999, 200_000, 3_000_000])
+def test_a_growing_recording_gives_the_same_bits(front_end: FrontEnd, step: int) -> None:
+    samples = noise(2_900_000)
+    stream = CqtStream(front_end)
+    blocks: list[np.ndarray] = []
+    for end in range(step, len(samples) + step, step):
+        so_far = samples[:end]
+        blocks += stream.log_advance(so_far, finished=end >= len(samples))
+    assert np.array_equal(np.concatenate(blocks), log_cqt(samples, front_end))
 
 
 def test_a_chunk_knows_nothing_of_its_neighbours() -> None:

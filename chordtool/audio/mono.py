@@ -134,6 +134,11 @@ class MonoSignal:
         else:
             self._store(self._resampler.resample_chunk(mono))
 
+    @property
+    def so_far(self) -> Samples:
+        """The signal up to now, as far as it lies in one piece; another thread may read it."""
+        return self._head[: self._filled]
+
     def finish(self) -> Samples:
         """The whole signal, float32 [n]; n is at least 1 if anything came in.
 

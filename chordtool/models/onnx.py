@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chordtool.constantq import log_cqt
+from chordtool.constantq import CqtStream, log_cqt
 from chordtool.errors import ModelError, ModelUnavailableError
 from chordtool.models.card import ModelCard
 from chordtool.models.onnx_file import MAX_BYTES, OnnxFacts, inspect
-from chordtool.models.windows import Windows, run_windows
+from chordtool.models.windows import Windows, WindowStream
 from chordtool.types import Features, Logits, Samples
 from chordtool.vocabulary import VOCABULARIES
 
@@ -33,7 +33,8 @@ class OnnxModel:
 
     Args:
         data: the file.
-        threads: threads within an operator. Results do not depend on it.
+        threads: batches that are answered at the same time, one thread each. Results do not
+            depend on it.
 
     Raises:
         ModelError: the file is broken, hostile, or not what its card says.
@@ -46,7 +47,7 @@ class OnnxModel:
         frames = facts.card.segment_frames or 108
         self.windows = Windows(frames, facts.card.stride_frames or frames)
         self._data: bytes | None = data
-        self._threads = threads
+        self.threads = threads
         self._session: onnxruntime.InferenceSession | None = None
 
     @classmethod
@@ -79,11 +80,10 @@ class OnnxModel:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
+        # Threads share out batches, not operators: an operator's threads wait for each other.
+        options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
-        # Threads that spin between operators take the time of whoever else uses the machine.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # The arena keeps what the largest batch took; a song is over too soon to gain by it.
         options.enable_cpu_mem_arena = False
         try:
@@ -104,22 +104,22 @@ class OnnxModel:
         Raises:
             ModelError: the network fails on the features.
         """
-        classes = len(VOCABULARIES[self.card.vocabulary])
-        if len(features) == 0:
-            return np.zeros((0, classes), np.float32)
-        normal = self.card.front_end.normalise(features)
-        logits = run_windows(self._forward, normal, self.windows)
-        if logits.shape[1] != classes or not np.isfinite(logits).all():
-            raise ModelError(
-                f"The model {self.card.name!r} gave answers that are no logits of its classes.",
-                hint="Use a file that `chordtool export` wrote.",
-            )
-        return logits
+        hearing = self._hearing()
+        hearing.add(features)
+        return hearing.finish()
+
+    def listen(self) -> Hearing:
+        """Take in a recording while it is being decoded; see :class:`Hearing`."""
+        return self._hearing()
+
+    def _hearing(self) -> Hearing:
+        self.prepare()
+        stream = WindowStream(self._forward, self.windows, threads=self.threads)
+        return Hearing(self.card, stream)
 
     def _forward(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         import onnxruntime
 
-        self.prepare()
         assert self._session is not None, "prepare makes the session"
         options = onnxruntime.RunOptions()
         watchdog = threading.Timer(SECONDS_PER_BATCH, _stop, [options])
@@ -135,6 +135,57 @@ class OnnxModel:
             raise ModelError("The model's answer has another number of frames than its input.")
         logits: NDArray[np.float32] = answer.astype(np.float32, copy=False)
         return logits
+
+
+class Hearing:
+    """A recording on its way through a student, from samples that still grow to logits.
+
+    The logits are to the bit those of :meth:`OnnxModel.logits` on the features of all samples.
+    """
+
+    def __init__(self, card: ModelCard, windows: WindowStream) -> None:
+        self._card = card
+        self._windows = windows
+        self._cqt = CqtStream(card.front_end)
+        self._empty = True
+
+    def advance(self, samples: Samples, *, finished: bool) -> None:
+        """Hear as far as is certain.
+
+        Args:
+            samples: float32 [n], all samples so far, from the start.
+            finished: whether these are all.
+        """
+        for features in self._cqt.log_advance(samples, finished=finished):
+            self.add(features)
+
+    def add(self, features: Features) -> None:
+        """Take the next features, float32 [frames, bins], not normalised."""
+        if len(features):
+            self._empty = False
+            self._windows.add(self._card.front_end.normalise(features))
+
+    def finish(self) -> Logits:
+        """The logits of all frames, float32 [frames, classes].
+
+        Raises:
+            ModelError: the network failed, or its answers are no logits.
+        """
+        classes = len(VOCABULARIES[self._card.vocabulary])
+        if self._empty:
+            self.close()
+            return np.zeros((0, classes), np.float32)
+        logits = self._windows.finish()
+        if logits.shape[1] != classes or not np.isfinite(logits).all():
+            raise ModelError(
+                f"The model {self._card.name!r} gave answers that are no logits of its classes.",
+                hint="Use a file that `chordtool export` wrote.",
+            )
+        return logits
+
+    def close(self) -> None:
+        """Give up on the recording."""
+        self._windows.close()
 
 
 def _stop(options: Any) -> None:

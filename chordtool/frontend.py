@@ -32,8 +32,9 @@ def _real(value: object, low: float, high: float) -> bool:
     return (
         isinstance(value, int | float)
         and not isinstance(value, bool)
-        and math.isfinite(value)
+        # Comparing comes first: a whole number may be too large for a float.
         and low <= value <= high
+        and math.isfinite(value)
     )
 
 

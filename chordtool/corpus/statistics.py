@@ -165,6 +165,9 @@ class Totals:
         public = {k: v for k, v in asdict(self).items() if not k.startswith("_")}
         return {
             **public,
+            # asdict makes a Counter of the pairs of a Counter.
+            "class_frames": dict(self.class_frames),
+            "content": dict(self.content),
             "hours": self.seconds / 3600,
             "confidence": self.confidence,
             "agreement": self.agreement,

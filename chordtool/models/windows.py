@@ -1,143 +1,147 @@
-"""Windows: how a network that sees a fixed number of frames at a time reads a whole recording.
+"""Windows: how a model that hears a fixed number of frames at a time hears a whole recording.
 
-Windows of equal length overlap. By default each frame is taken from the window in which it lies
-furthest from an edge, where a network knows least; the overlapping windows of arXiv 2602.19778,
-in which all windows that see a frame vote on it, are there too.
+Frames are cut into windows of equal length, the last one filled up with zeros, and the answers
+for frames that several windows hold are made one (the votes of arXiv 2602.19778).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
-from itertools import pairwise
-from typing import Any, Final
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chordtool.decoding import log_probabilities
 from chordtool.types import Features, Logits
 
-VOTES: Final = ("centre", "logits", "probabilities", "hard")
-FLOOR: Final = np.float32(1e-9)
-"""Least probability of a class that has no vote."""
-
-Forward = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""float32 [windows, frames, bins] -> float32 [windows, frames, classes]."""
+Forward: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+BATCH: Final = 6
+"""Windows answered at a time. Larger batches gain nothing on a CPU and take more memory."""
+VOTES: Final = ("centre", "logit", "probability", "hard")
 
 
 @dataclass(frozen=True)
 class Windows:
-    """How windows overlap, and who decides where they do."""
+    """How a recording is cut and put together again."""
 
-    context_frames: int = 12
-    """Frames at either edge of a window that are there to be seen. Two neighbours overlap by
-    twice as many frames, or a few more; 27 of 108 are the paper's stride of 54."""
+    frames: int = 108
+    """Frames of a window."""
+    stride: int = 108
+    """Frames from one window's start to the next; less than ``frames`` lets them overlap."""
     vote: str = "centre"
-    """``"centre"``: a frame is taken from the window that has it closest to its centre.
-    ``"logits"`` and ``"probabilities"``: the mean over the windows that see it. ``"hard"``: the
-    share of those windows that rank a class first."""
-    batch: int = 5
-    """Windows that go through the network together."""
+    """What a frame in several windows gets: ``"centre"``, the logits of the window in which it
+    lies most centrally; ``"logit"``, their mean; ``"probability"``, the log of the mean
+    probability; ``"hard"``, the log of the share of windows that voted for the class."""
 
     def __post_init__(self) -> None:
-        for name, low, high in (("context_frames", 0, 50_000), ("batch", 1, 1024)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-                raise ValueError(f"windows {name} is {value!r}")
+        if not 1 <= self.stride <= self.frames:
+            raise ValueError(f"windows of {self.frames} frames cannot be {self.stride} apart")
         if self.vote not in VOTES:
-            raise ValueError(f"windows vote is {self.vote!r}")
-
-    @classmethod
-    def from_dict(cls, document: dict[str, Any]) -> Windows:
-        """Read a description.
-
-        Raises:
-            TypeError, ValueError: it is not one.
-        """
-        if not isinstance(document, dict):
-            raise TypeError("windows is not an object")
-        unknown = set(document) - {f.name for f in fields(cls)}
-        if unknown:
-            raise ValueError(f"windows has unknown fields {sorted(unknown)[:3]}")
-        return cls(**document)
-
-    def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready description."""
-        return asdict(self)
+            raise ValueError(f"vote is {self.vote!r}")
 
 
-def window_starts(n_frames: int, length: int, context_frames: int) -> list[int]:
-    """First frames of the windows over a recording.
-
-    As few windows as give each frame ``context_frames`` on either side in one of them, spread
-    evenly; the first begins with the recording, the last ends with it. A recording that fits
-    into one window has one.
-    """
-    if n_frames <= length:
-        return [0]
-    context = min(context_frames, (length - 1) // 2)
-    n_windows = -(-(n_frames - 2 * context) // (length - 2 * context))
-    starts = np.linspace(0, n_frames - length, n_windows).round()
-    return [int(start) for start in starts]
-
-
-def read(
-    features: Features, length: int | None, n_classes: int, windows: Windows, forward: Forward
-) -> Logits:
-    """Logits of a whole recording from a network that sees one window at a time.
+def run_windows(forward: Forward, features: Features, windows: Windows) -> Logits:
+    """Frame logits of a whole recording.
 
     Args:
-        features: float32 [frames, bins], normalised.
-        length: frames of a window; ``None``: the network takes the whole recording at once. A
-            shorter recording is filled up with zeros, which are taken off again.
-        n_classes: classes of the network's answer.
-        windows: how they overlap.
-        forward: the network.
+        forward: see :class:`WindowStream`.
+        features: float32 [n, bins], normalised, n >= 1.
 
     Returns:
-        float32 [frames, classes].
+        float32 [n, classes].
     """
-    n_frames, n_bins = features.shape
-    if n_frames == 0:
-        return np.zeros((0, n_classes), np.float32)
-    length = n_frames if length is None else length
-    if n_frames < length:
-        filled = np.zeros((length, n_bins), np.float32)
-        filled[:n_frames] = features
-        return forward(filled[None])[0, :n_frames]
-    starts = window_starts(n_frames, length, windows.context_frames)
-    answers = _answers(features, starts, length, windows.batch, forward)
-    logits = np.zeros((n_frames, n_classes), np.float32)
+    stream = WindowStream(forward, windows)
+    stream.add(features)
+    return stream.finish()
+
+
+class WindowStream:
+    """Windows over a recording whose features arrive in pieces.
+
+    Windows are answered in batches that are the same however the features arrive, and on
+    several threads if asked, so that the result is to the bit that of the whole recording.
+
+    Args:
+        forward: from float32 [batch, frames, bins] to float32 [batch, frames, classes]; called
+            with at most :data:`BATCH` windows, by several threads at once if ``threads > 1``.
+        windows: how the recording is cut; zeros fill the last window.
+        threads: batches that are answered at the same time.
+    """
+
+    def __init__(self, forward: Forward, windows: Windows, *, threads: int = 1) -> None:
+        self._forward = forward
+        self._windows = windows
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._pieces: list[Features] = []
+        self._pending = 0
+        self._n = 0
+        self._answers: list[Future[NDArray[np.float32]] | NDArray[np.float32]] = []
+
+    def add(self, features: Features) -> None:
+        """Take the next features, float32 [n, bins], and answer the batches that they complete."""
+        self._pieces.append(features)
+        self._pending += len(features)
+        self._n += len(features)
+        width, stride = self._windows.frames, self._windows.stride
+        needed = (BATCH - 1) * stride + width
+        while self._pending >= needed:
+            held = np.concatenate(self._pieces)
+            self._answer(held[:needed], BATCH)
+            self._pieces = [held[BATCH * stride :]]
+            self._pending -= BATCH * stride
+
+    def finish(self) -> Logits:
+        """Answer what is left; the logits of all frames, float32 [n, classes], n >= 1."""
+        width, stride = self._windows.frames, self._windows.stride
+        done = BATCH * len(self._answers)
+        count = 1 + max(0, -(-(self._n - width) // stride)) - done
+        if count > 0:
+            held = np.concatenate(self._pieces)
+            padded = np.zeros(((count - 1) * stride + width, held.shape[1]), np.float32)
+            padded[: len(held)] = held
+            self._answer(padded, count)
+        answers = [a.result() if isinstance(a, Future) else a for a in self._answers]
+        self.close()
+        return _vote(np.concatenate(answers), self._windows)[: self._n]
+
+    def close(self) -> None:
+        """Let go of the threads; batches that have not begun are dropped."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _answer(self, frames: Features, count: int) -> None:
+        starts = range(0, count * self._windows.stride, self._windows.stride)
+        batch = np.stack([frames[s : s + self._windows.frames] for s in starts])
+        if self._pool is None:
+            self._answers.append(self._forward(batch))
+        else:
+            self._answers.append(self._pool.submit(self._forward, batch))
+
+
+def _vote(answers: NDArray[np.float32], windows: Windows) -> Logits:
+    """One answer a frame from those of all windows, float32 [windows, frames, classes]."""
+    count, width, classes = answers.shape
+    stride = windows.stride
+    if stride == width:
+        return answers.reshape(count * width, classes)
+    total = np.zeros(((count - 1) * stride + width, classes), np.float32)
     if windows.vote == "centre":
-        # Where two windows overlap, the earlier one has the first half.
-        cuts = [(a + length + b) // 2 for a, b in pairwise(starts)]
-        for start, first, stop, answer in zip(
-            starts, [0, *cuts], [*cuts, n_frames], answers, strict=True
-        ):
-            logits[first:stop] = answer[first - start : stop - start]
-        return logits
-    votes = np.zeros((n_frames, 1), np.float32)
-    for start, answer in zip(starts, answers, strict=True):
-        logits[start : start + length] += _ballot(answer, windows.vote)
-        votes[start : start + length] += 1
-    logits /= votes
-    return logits if windows.vote == "logits" else np.log(np.maximum(logits, FLOOR))
-
-
-def _answers(
-    features: Features, starts: list[int], length: int, batch: int, forward: Forward
-) -> Iterator[NDArray[np.float32]]:
-    for k in range(0, len(starts), batch):
-        yield from forward(np.stack([features[s : s + length] for s in starts[k : k + batch]]))
-
-
-def _ballot(answer: NDArray[np.float32], vote: str) -> NDArray[np.float32]:
-    if vote == "logits":
-        return answer
-    if vote == "hard":
-        ranked_first: NDArray[np.float32] = np.zeros_like(answer)
-        np.put_along_axis(ranked_first, answer.argmax(axis=-1)[..., None], 1.0, axis=-1)
-        return ranked_first
-    probability: NDArray[np.float32] = np.exp(answer - answer.max(axis=-1, keepdims=True))
-    probability /= probability.sum(axis=-1, keepdims=True)
-    return probability
+        for k, answer in enumerate(answers):
+            # Half of the overlap is left to the window before, half to the one after.
+            margin = (width - stride) // 2 if k else 0
+            total[k * stride + margin : k * stride + width] = answer[margin:]
+        return total
+    votes = np.zeros((len(total), 1), np.float32)
+    for k, answer in enumerate(answers):
+        if windows.vote == "probability":
+            answer = np.exp(log_probabilities(answer))
+        elif windows.vote == "hard":
+            answer = np.eye(classes, dtype=np.float32)[answer.argmax(axis=1)]
+        total[k * stride : k * stride + width] += answer
+        votes[k * stride : k * stride + width] += 1
+    total /= votes
+    # No window's vote is no impossibility: it counts as less than any vote can.
+    return total if windows.vote == "logit" else np.log(np.maximum(total, np.float32(1e-7)))

@@ -37,9 +37,6 @@ class ModelCard:
     """``"large"`` (170 classes) or ``"majmin"`` (25 classes)."""
     segment_frames: int | None = 108
     """Frames the forward pass sees at a time; ``None`` if it takes a whole recording."""
-    stride_frames: int | None = None
-    """Frames from one segment to the next when a recording is run through; ``None`` is
-    ``segment_frames``: no overlap."""
     windows: Windows = field(default_factory=Windows)
     """How it reads recordings that are longer than a segment."""
     decoding: Decoding = field(default_factory=Decoding)
@@ -115,13 +112,6 @@ class ModelCard:
             isinstance(frames, int) and not isinstance(frames, bool) and 1 <= frames <= 100_000
         ):
             raise _broken("segment_frames is not a whole number from 1 to 100000")
-        stride = self.stride_frames
-        if stride is not None and not (
-            isinstance(stride, int)
-            and not isinstance(stride, bool)
-            and 1 <= stride <= (frames or stride)
-        ):
-            raise _broken("stride_frames is not a whole number from 1 to segment_frames")
         if not isinstance(self.training, dict) or not isinstance(self.metrics, dict):
             raise _broken("training or metrics is not an object")
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import onnxruntime
 
 INPUT, OUTPUT = "features", "logits"
+DEFAULT_FRAMES = 108
+"""Frames of a window where the card leaves it open."""
 SECONDS_PER_BATCH = 120.0
 """A batch that takes longer than this is stopped: no student needs a hundredth of it."""
 
@@ -44,8 +46,7 @@ class OnnxModel:
         facts = inspect(data)
         _check_interface(facts)
         self.card: ModelCard = facts.card
-        frames = facts.card.segment_frames or 108
-        self.windows = Windows(frames, facts.card.stride_frames or frames)
+        self.windows: Windows = facts.card.windows
         self._data: bytes | None = data
         self.threads = threads
         self._session: onnxruntime.InferenceSession | None = None
@@ -114,7 +115,8 @@ class OnnxModel:
 
     def _hearing(self) -> Hearing:
         self.prepare()
-        stream = WindowStream(self._forward, self.windows, threads=self.threads)
+        frames = self.card.segment_frames or DEFAULT_FRAMES
+        stream = WindowStream(self._forward, frames, self.windows, threads=self.threads)
         return Hearing(self.card, stream)
 
     def _forward(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:

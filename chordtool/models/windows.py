@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,40 +20,69 @@ from chordtool.types import Features, Logits
 Forward: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 BATCH: Final = 6
 """Windows answered at a time. Larger batches gain nothing on a CPU and take more memory."""
-VOTES: Final = ("centre", "logit", "probability", "hard")
+VOTES: Final = ("centre", "logits", "probabilities", "hard")
 
 
 @dataclass(frozen=True)
 class Windows:
-    """How a recording is cut and put together again."""
+    """How the windows of a recording overlap, and who decides where they do."""
 
-    frames: int = 108
-    """Frames of a window."""
-    stride: int = 108
-    """Frames from one window's start to the next; less than ``frames`` lets them overlap."""
+    context_frames: int = 0
+    """Frames at either edge of a window that are there to be heard. Neighbours overlap by twice
+    as many; 27 of 108 are the paper's stride of 54."""
     vote: str = "centre"
-    """What a frame in several windows gets: ``"centre"``, the logits of the window in which it
-    lies most centrally; ``"logit"``, their mean; ``"probability"``, the log of the mean
-    probability; ``"hard"``, the log of the share of windows that voted for the class."""
+    """``"centre"``: a frame is taken from the window that has it closest to its centre.
+    ``"logits"`` and ``"probabilities"``: the mean over the windows that hold it. ``"hard"``: the
+    share of those windows that rank a class first."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.stride <= self.frames:
-            raise ValueError(f"windows of {self.frames} frames cannot be {self.stride} apart")
+        context = self.context_frames
+        if not isinstance(context, int) or isinstance(context, bool) or not 0 <= context <= 50_000:
+            raise ValueError(f"windows context_frames is {context!r}")
         if self.vote not in VOTES:
-            raise ValueError(f"vote is {self.vote!r}")
+            raise ValueError(f"windows vote is {self.vote!r}")
+
+    def stride(self, frames: int) -> int:
+        """Frames from the start of a window of that many frames to the start of the next."""
+        return max(1, frames - 2 * self.context_frames)
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Windows:
+        """Read a description.
+
+        Raises:
+            TypeError, ValueError: it is not one.
+        """
+        if not isinstance(document, dict):
+            raise TypeError("windows is not an object")
+        unknown = set(document) - {f.name for f in fields(cls)}
+        if unknown:
+            raise ValueError(f"windows has unknown fields {sorted(unknown)[:3]}")
+        return cls(**document)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready description."""
+        return asdict(self)
 
 
-def run_windows(forward: Forward, features: Features, windows: Windows) -> Logits:
+DEFAULT: Final = Windows()
+
+
+def run_windows(
+    forward: Forward, features: Features, frames: int, windows: Windows = DEFAULT
+) -> Logits:
     """Frame logits of a whole recording.
 
     Args:
         forward: see :class:`WindowStream`.
         features: float32 [n, bins], normalised, n >= 1.
+        frames: of a window.
+        windows: how they overlap.
 
     Returns:
         float32 [n, classes].
     """
-    stream = WindowStream(forward, windows)
+    stream = WindowStream(forward, frames, windows)
     stream.add(features)
     return stream.finish()
 
@@ -67,12 +96,17 @@ class WindowStream:
     Args:
         forward: from float32 [batch, frames, bins] to float32 [batch, frames, classes]; called
             with at most :data:`BATCH` windows, by several threads at once if ``threads > 1``.
-        windows: how the recording is cut; zeros fill the last window.
+        frames: of a window; zeros fill the last one.
+        windows: how they overlap.
         threads: batches that are answered at the same time.
     """
 
-    def __init__(self, forward: Forward, windows: Windows, *, threads: int = 1) -> None:
+    def __init__(
+        self, forward: Forward, frames: int, windows: Windows = DEFAULT, *, threads: int = 1
+    ) -> None:
         self._forward = forward
+        self._frames = frames
+        self._stride = windows.stride(frames)
         self._windows = windows
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self._pieces: list[Features] = []
@@ -85,7 +119,7 @@ class WindowStream:
         self._pieces.append(features)
         self._pending += len(features)
         self._n += len(features)
-        width, stride = self._windows.frames, self._windows.stride
+        width, stride = self._frames, self._stride
         needed = (BATCH - 1) * stride + width
         while self._pending >= needed:
             held = np.concatenate(self._pieces)
@@ -95,7 +129,7 @@ class WindowStream:
 
     def finish(self) -> Logits:
         """Answer what is left; the logits of all frames, float32 [n, classes], n >= 1."""
-        width, stride = self._windows.frames, self._windows.stride
+        width, stride = self._frames, self._stride
         done = BATCH * len(self._answers)
         count = 1 + max(0, -(-(self._n - width) // stride)) - done
         if count > 0:
@@ -105,7 +139,7 @@ class WindowStream:
             self._answer(padded, count)
         answers = [a.result() if isinstance(a, Future) else a for a in self._answers]
         self.close()
-        return _vote(np.concatenate(answers), self._windows)[: self._n]
+        return _vote(np.concatenate(answers), self._stride, self._windows.vote)[: self._n]
 
     def close(self) -> None:
         """Let go of the threads; batches that have not begun are dropped."""
@@ -113,22 +147,21 @@ class WindowStream:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _answer(self, frames: Features, count: int) -> None:
-        starts = range(0, count * self._windows.stride, self._windows.stride)
-        batch = np.stack([frames[s : s + self._windows.frames] for s in starts])
+        starts = range(0, count * self._stride, self._stride)
+        batch = np.stack([frames[s : s + self._frames] for s in starts])
         if self._pool is None:
             self._answers.append(self._forward(batch))
         else:
             self._answers.append(self._pool.submit(self._forward, batch))
 
 
-def _vote(answers: NDArray[np.float32], windows: Windows) -> Logits:
+def _vote(answers: NDArray[np.float32], stride: int, vote: str) -> Logits:
     """One answer a frame from those of all windows, float32 [windows, frames, classes]."""
     count, width, classes = answers.shape
-    stride = windows.stride
     if stride == width:
         return answers.reshape(count * width, classes)
     total = np.zeros(((count - 1) * stride + width, classes), np.float32)
-    if windows.vote == "centre":
+    if vote == "centre":
         for k, answer in enumerate(answers):
             # Half of the overlap is left to the window before, half to the one after.
             margin = (width - stride) // 2 if k else 0
@@ -136,12 +169,12 @@ def _vote(answers: NDArray[np.float32], windows: Windows) -> Logits:
         return total
     votes = np.zeros((len(total), 1), np.float32)
     for k, answer in enumerate(answers):
-        if windows.vote == "probability":
+        if vote == "probabilities":
             answer = np.exp(log_probabilities(answer))
-        elif windows.vote == "hard":
+        elif vote == "hard":
             answer = np.eye(classes, dtype=np.float32)[answer.argmax(axis=1)]
         total[k * stride : k * stride + width] += answer
         votes[k * stride : k * stride + width] += 1
     total /= votes
     # No window's vote is no impossibility: it counts as less than any vote can.
-    return total if windows.vote == "logit" else np.log(np.maximum(total, np.float32(1e-7)))
+    return total if vote == "logits" else np.log(np.maximum(total, np.float32(1e-7)))

@@ -208,10 +208,9 @@ class TrainConfig:
             )
 
     @property
-    def spare_semitones(self) -> tuple[int, int]:
-        """Semitones needed below and above the student's bins to shift pitch and detune."""
-        detune = 1 if self.detune_cents else 0
-        return self.pitch_high + detune, -self.pitch_low + detune
+    def spare_semitones(self) -> int:
+        """Semitones of spare bins that pitch shift needs below and above the student's bins."""
+        return max(self.pitch_high, -self.pitch_low)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description."""

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from chordtool.corpus import recipe
 from chordtool.errors import TrainingError
 from chordtool.frontend import FrontEnd
 from chordtool.training import slices
@@ -70,20 +71,13 @@ def spare_bins(stored: FrontEnd, student: FrontEnd) -> tuple[int, int]:
     Raises:
         TrainingError: the two front ends do not describe the same bins and frames.
     """
-    below = stored.bins_per_octave * np.log2(student.fmin / stored.fmin)
-    low = round(float(below))
-    high = stored.n_bins - student.n_bins - low
-    same = all(
-        getattr(stored, name) == getattr(student, name)
-        for name in ("kind", "sample_rate", "hop_length", "bins_per_octave", "chunk_samples",
-                     "log_offset")
-    )  # fmt: skip
-    if not same or abs(below - low) > 1e-3 or low < 0 or high < 0:
+    low = recipe.spare_bins(stored, student)
+    if low is None:
         raise TrainingError(
             "The features of the corpus and the front end of the student differ.",
             hint=f"The corpus has {_described(stored)}, the student needs {_described(student)}.",
         )
-    return low, high
+    return low, stored.n_bins - student.n_bins - low
 
 
 def _described(front_end: FrontEnd) -> str:
@@ -257,7 +251,6 @@ class Plan:
 
 def _check_spare(source: Source, config: TrainConfig, low: int, high: int) -> None:
     bins = source.front_end.bins_per_octave
-    below, above = config.spare_semitones
     if (config.pitch_low or config.pitch_high) and bins % 12:
         raise TrainingError(
             f"Pitch shift needs whole bins a semitone; {source.name} has {bins} an octave.",
@@ -268,10 +261,9 @@ def _check_spare(source: Source, config: TrainConfig, low: int, high: int) -> No
     if low < needs_low or high < needs_high:
         raise TrainingError(
             f"The features of {source.name} have no spare bins for this pitch shift.",
-            hint=f"It takes {needs_low} bins below and {needs_high} above the student's; label "
-            f"the corpus with such a front end, or train without pitch shift.",
+            hint="Label the corpus with --student-front-end "
+            f"default+{config.spare_semitones}, or train without pitch shift.",
         )
-    del below, above
 
 
 def _read(

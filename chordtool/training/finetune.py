@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+from chordtool.corpus.recipe import with_spare
 from chordtool.errors import UsageError
 from chordtool.models import Model, load_model
 from chordtool.training import checkpoint, runs
 from chordtool.training.config import FinetuneConfig
 from chordtool.training.data import Source
 from chordtool.training.devices import Place, place
-from chordtool.training.ground_truth import Cache, labelled_source, match, summary, widened
+from chordtool.training.ground_truth import Cache, labelled_source, match, summary
 from chordtool.training.progress import Listener, Silent
 from chordtool.training.sources import corpus_source, replayed, weights_for
 from chordtool.training.state import Outcome
@@ -91,7 +93,7 @@ def _labelled(
     folders = folders or [None] * len(config.labels)
     weights = weights_for(config.labels, config.weight)
     cache = Cache(Path(config.cache) if config.cache else folder / "cache")
-    front_end = widened(start.front_end, *config.spare_semitones)
+    front_end = with_spare(replace(start.front_end, mean=0.0, std=1.0), config.spare_semitones)
     teacher, teacher_id = _teacher(config, start)
     sources = []
     for name, audio_folder, weight in zip(config.labels, folders, weights, strict=True):

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,104 +22,74 @@ from chordtool import audio
 from chordtool.constantq import log_cqt
 from chordtool.decoding import log_probabilities
 from chordtool.errors import ChordtoolError, TrainingError
+from chordtool.evaluation.files import label_files
 from chordtool.files import atomic_write
-from chordtool.formats import load_format
+from chordtool.formats import read_transcription
+from chordtool.formats.lab import read_lab_segments
 from chordtool.frontend import FrontEnd
+from chordtool.matching import Matches, match_by_name
 from chordtool.models.base import Model
 from chordtool.models.posteriors import resample_posteriors
-from chordtool.segments import Transcription
+from chordtool.segments import Segment
 from chordtool.training import slices
 from chordtool.training.data import Source, Track
 from chordtool.training.sources import read_log_posteriors, song_names
 from chordtool.types import Labels
 from chordtool.vocabulary import MASKED, N_CLASSES, class_of
 
-SUFFIXES: Final = (".lab", ".jams")
-MAX_LABEL_BYTES: Final = 64 << 20
-
 Tell = Callable[[int, int], None]
 """(recordings done, recordings in all)"""
 
 
-@dataclass(frozen=True)
-class Matches:
-    """Label files and the audio that they belong to."""
-
-    pairs: tuple[tuple[Path, Path], ...]
-    """(label file, audio file), sorted."""
-    without_audio: tuple[Path, ...]
-    """Label files."""
-    without_labels: tuple[Path, ...]
-    """Audio files."""
-
-
 def match(labels: Path, audio_folder: Path | None = None) -> Matches:
-    """Match label files to audio by name: the same path below the folders, else the same stem.
+    """Match label files to recordings by name: the same path below the folders, else the stem.
 
     Args:
-        labels: a folder; ``.lab`` and ``.jams`` files in it and below it count.
-        audio_folder: where the audio is; beside the labels if ``None``.
+        labels: a folder of ``.lab``, ``.jams`` or ``.json`` files, in it and below it.
+        audio_folder: where the recordings are; beside the labels if ``None``.
 
     Raises:
-        TrainingError: there are no labels, no audio, or nothing matches.
+        UsageError: it is no folder, or there are no labels.
+        TrainingError: no label file has a recording.
     """
-    if not labels.is_dir():
-        raise TrainingError(f"{labels} is not a folder.", hint="Give a folder of .lab files.")
-    files = sorted(p for p in labels.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    if not files:
-        raise TrainingError(
-            f"There are no label files in {labels}.", hint="They end in .lab or .jams."
-        )
+    files = label_files(labels)
     root = audio_folder or labels
-    recordings = [p for p in audio.find_audio([root]) if p.is_file()]
-    by_path = {p.relative_to(root).with_suffix(""): p for p in reversed(recordings)}
-    by_stem: dict[str, list[Path]] = {}
-    for path in recordings:
-        by_stem.setdefault(path.stem, []).append(path)
-    pairs, missing = [], []
-    for file in files:
-        found = by_path.get(file.relative_to(labels).with_suffix(""))
-        alike = by_stem.get(file.stem, [])
-        if found is None and len(alike) == 1:
-            found = alike[0]
-        if found is None:
-            missing.append(file)
-        else:
-            pairs.append((file, found))
-    if not pairs:
+    recordings = [path for path in audio.find_audio([root]) if path.is_file()]
+    matches = match_by_name(files, labels, recordings, root)
+    if not matches.pairs:
         raise TrainingError(
             f"None of the {len(files)} label files in {labels} has audio in {root}.",
             hint="Audio and labels belong together by name: song.flac and song.lab. "
             "Say where the audio is with --audio.",
         )
-    used = {path for _, path in pairs}
-    unused = tuple(p for p in recordings if p not in used)
-    return Matches(tuple(pairs), tuple(missing), unused)
+    return matches
 
 
-def read_labels(path: Path) -> Transcription:
-    """Read a label file by its suffix.
+def read_labels(path: Path) -> tuple[Segment, ...]:
+    """Read a label file by its suffix; what is not labelled in it is not made up.
 
     Raises:
         TrainingError: it cannot be read, does not parse, overlaps itself or runs backwards.
     """
     try:
-        if path.stat().st_size > MAX_LABEL_BYTES:
-            raise TrainingError("It is too large for a label file.")
-        reader = load_format(path.suffix.lower().lstrip(".")).read
-        assert reader is not None
-        return reader(path.read_bytes())
-    except OSError as error:
-        raise TrainingError(f"{path} cannot be read: {error.strerror}.") from None
+        segments = read_transcription(path).segments
+        if path.suffix.lower() == ".lab":
+            # As a transcription its gaps would be N, which the student would learn.
+            segments = tuple(read_lab_segments(path.read_bytes()))
     except ChordtoolError as error:
+        why = error.message.removeprefix(f"{path}: ")
         raise TrainingError(
-            f"The labels {path} cannot be used: {error.message}",
+            f"The labels {path} cannot be used: {why}",
             hint=error.hint or "Mend the file, or move it away.",
         ) from None
+    return segments
 
 
-def label_frames(transcription: Transcription, front_end: FrontEnd, n_frames: int) -> Labels:
+def label_frames(segments: Sequence[Segment], front_end: FrontEnd, n_frames: int) -> Labels:
     """The class of the label at each frame's time, :data:`MASKED` where there is none.
+
+    Args:
+        segments: in order, not overlapping; there may be gaps.
 
     Returns:
         int16 [n_frames].
@@ -128,7 +98,6 @@ def label_frames(transcription: Transcription, front_end: FrontEnd, n_frames: in
         LabelError: a label is not a chord.
     """
     labels = np.full(n_frames, MASKED, np.int16)
-    segments = transcription.segments
     if not segments:
         return labels
     times = front_end.frame_times(n_frames)
@@ -139,21 +108,6 @@ def label_frames(transcription: Transcription, front_end: FrontEnd, n_frames: in
     inside = (owner >= 0) & (times < ends[np.maximum(owner, 0)])
     labels[inside] = classes[owner[inside]]
     return labels
-
-
-def widened(front_end: FrontEnd, below: int, above: int) -> FrontEnd:
-    """A front end with spare semitones below and above."""
-    if not below and not above:
-        return replace(front_end, mean=0.0, std=1.0)
-    per_octave = front_end.bins_per_octave
-    low, high = (-(-n * per_octave // 12) for n in (below, above))
-    return replace(
-        front_end,
-        fmin=front_end.fmin * 2.0 ** (-low / per_octave),
-        n_bins=front_end.n_bins + low + high,
-        mean=0.0,
-        std=1.0,
-    )
 
 
 @dataclass(frozen=True)
@@ -251,7 +205,7 @@ def labelled_source(
     Raises:
         TrainingError: a label file is broken, or no recording is left.
     """
-    transcriptions = [read_labels(file) for file, _ in matches.pairs]
+    labels = [read_labels(file) for file, _ in matches.pairs]
     songs = song_names([file for file, _ in matches.pairs], song_pattern)
     tracks: list[Track] = []
     failed: dict[Path, str] = {}
@@ -272,7 +226,7 @@ def labelled_source(
         tracks.append(
             Track(
                 key=str(path), song=songs[number], path=stored, n_frames=n_frames,
-                labels=label_frames(transcriptions[number], front_end, n_frames),
+                labels=label_frames(labels[number], front_end, n_frames),
                 digest=digest,
                 posteriors=None if soft is None else read_log_posteriors, soft_path=soft,
             )
@@ -324,8 +278,8 @@ def summary(matches: Iterable[Matches], failed: dict[Path, str]) -> list[str]:
     """What did not match, in lines for people."""
     lines: list[str] = []
     for found in matches:
-        lines += _list("label files have no audio", found.without_audio)
-        lines += _list("recordings have no labels", found.without_labels)
+        lines += _list("label files have no audio", found.alone)
+        lines += _list("recordings have no labels", found.unused)
     lines += [f"{path}: {why}" for path, why in failed.items()]
     return lines
 

@@ -8,10 +8,11 @@ import pytest
 import soundfile
 
 from chordtool.constantq import log_cqt
-from chordtool.errors import TrainingError
+from chordtool.corpus.recipe import with_spare
+from chordtool.errors import TrainingError, UsageError
 from chordtool.frontend import BTC_FRONT_END, FrontEnd
 from chordtool.models import ModelCard
-from chordtool.segments import Segment, Transcription
+from chordtool.segments import Segment
 from chordtool.training import slices
 from chordtool.training.data import Segments
 from chordtool.training.ground_truth import (
@@ -22,7 +23,6 @@ from chordtool.training.ground_truth import (
     read_labels,
     summary,
     teacher_posteriors,
-    widened,
 )
 from chordtool.types import Features, Logits, Samples
 from chordtool.vocabulary import MASKED, N_INDEX, X_INDEX, class_of
@@ -55,7 +55,7 @@ class ToyTeacher:
 
 
 def test_a_frame_takes_the_label_at_its_time() -> None:
-    song = Transcription((Segment(0.0, 1.0, "C"), Segment(1.0, 2.0, "A:min7")), 2.0)
+    song = (Segment(0.0, 1.0, "C"), Segment(1.0, 2.0, "A:min7"))
     labels = label_frames(song, FrontEnd(), 25)
     times = FrontEnd().frame_times(25)
     for label, time in zip(labels, times, strict=True):
@@ -64,16 +64,14 @@ def test_a_frame_takes_the_label_at_its_time() -> None:
 
 
 def test_frames_of_a_chunked_front_end_are_labelled_in_their_middle() -> None:
-    song = Transcription((Segment(0.0, 0.13, "C"), Segment(0.13, 1.0, "D")), 1.0)
+    song = (Segment(0.0, 0.13, "C"), Segment(0.13, 1.0, "D"))
     labels = label_frames(song, BTC_FRONT_END, 3)
     # Their middles lie at 0.046, 0.139 and 0.231 s.
     assert labels.tolist() == [class_of("C"), class_of("D"), class_of("D")]
 
 
 def test_what_the_vocabulary_cannot_say_and_what_nobody_labelled_is_apart() -> None:
-    song = Transcription(
-        (Segment(0.0, 0.5, "N"), Segment(0.5, 1.0, "C:5"), Segment(1.5, 2.0, "C")), 2.0
-    )
+    song = (Segment(0.0, 0.5, "N"), Segment(0.5, 1.0, "C:5"), Segment(1.5, 2.0, "C"))
     labels = label_frames(song, FrontEnd(), 22)
     assert labels[0] == N_INDEX
     assert labels[8] == X_INDEX
@@ -82,7 +80,7 @@ def test_what_the_vocabulary_cannot_say_and_what_nobody_labelled_is_apart() -> N
 
 
 def test_no_labels_are_all_masked() -> None:
-    assert (label_frames(Transcription((), 0.0), FrontEnd(), 5) == MASKED).all()
+    assert (label_frames((), FrontEnd(), 5) == MASKED).all()
 
 
 @pytest.mark.parametrize(
@@ -147,7 +145,7 @@ def test_labels_without_any_audio_are_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize("exists", [False, True])
 def test_a_folder_without_labels_is_one_sentence(tmp_path: Path, exists: bool) -> None:
     folder = tmp_path if exists else tmp_path / "none"
-    with pytest.raises(TrainingError) as caught:
+    with pytest.raises(UsageError) as caught:
         match(folder)
     assert caught.value.hint
 
@@ -181,7 +179,7 @@ def test_a_damaged_cache_is_computed_anew(tmp_path: Path, songs: Path) -> None:
 def test_another_front_end_is_another_file(tmp_path: Path, songs: Path) -> None:
     cache = Cache(tmp_path)
     one, *_ = cache.features(songs / "song-0.wav", "ab" * 32, FrontEnd())
-    two, *_ = cache.features(songs / "song-0.wav", "ab" * 32, widened(FrontEnd(), 6, 5))
+    two, *_ = cache.features(songs / "song-0.wav", "ab" * 32, with_spare(FrontEnd(), 6))
     assert one != two
 
 
@@ -257,8 +255,8 @@ def test_no_recording_that_can_be_decoded_is_one_sentence(tmp_path: Path) -> Non
 def test_sliding_bins_is_what_playing_higher_sounds_like(semitones: int) -> None:
     """A song played k semitones higher has the constant-Q of the original, k semitones of bins
     further up, because the bins are spaced alike."""
-    wide = widened(FrontEnd(), 6, 5)
-    low = wide.n_bins - 144 - 10
+    wide = with_spare(FrontEnd(), 6)
+    low = 12
     # Octaves only: other harmonics beat with the chord's tones, faster where it is higher.
     original = log_cqt(chord_sound(1, 3.0, 0.0, (1, 2, 4)), wide)
     played = log_cqt(chord_sound(1, 3.0, semitones, (1, 2, 4)), FrontEnd())
@@ -273,7 +271,7 @@ def test_sliding_bins_is_what_playing_higher_sounds_like(semitones: int) -> None
 
 
 def test_spare_bins_leave_the_others_as_they_are() -> None:
-    wide = widened(FrontEnd(), 6, 5)
+    wide = with_spare(FrontEnd(), 6)
     samples = chord_sound(71, 3.0)
     middle = log_cqt(samples, wide)[:, 12:156]
     own = log_cqt(samples, FrontEnd())

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from chordtool.corpus import Corpus
+from chordtool.corpus.recipe import with_spare
 from chordtool.errors import CorpusError, TrainingError, UsageError
 from chordtool.frontend import FrontEnd
 from chordtool.training import slices
@@ -18,7 +19,6 @@ from chordtool.training.data import (
     spare_bins,
     transpose_posteriors,
 )
-from chordtool.training.ground_truth import widened
 from chordtool.training.prefetch import Prefetcher
 from chordtool.training.sources import corpus_source, replayed, song_names, weights_for
 from chordtool.training.split import split_songs
@@ -171,7 +171,7 @@ def test_processes_share_a_batch_without_overlap(corpus: Path) -> None:
 
 
 def test_a_shifted_segment_is_the_recording_moved_with_its_labels(tmp_path: Path) -> None:
-    wide = widened(FrontEnd(), 6, 5)
+    wide = with_spare(FrontEnd(), 6)
     source = corpus_source(make_corpus(tmp_path / "c", frames=120, front_end=wide))
     setting = config(pitch_low=-5, pitch_high=6, kd_alpha=0.5)
     shifted = Segments([source], setting, FrontEnd())
@@ -209,7 +209,7 @@ def test_posteriors_move_as_labels_do() -> None:
 
 
 def test_spare_bins_are_counted_on_both_sides() -> None:
-    assert spare_bins(widened(FrontEnd(), 6, 5), FrontEnd()) == (12, 10)
+    assert spare_bins(with_spare(FrontEnd(), 6), FrontEnd()) == (12, 12)
     assert spare_bins(FrontEnd(mean=3.0), FrontEnd()) == (0, 0)
 
 

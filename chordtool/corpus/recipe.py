@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from chordtool.corpus.folder import Description
 from chordtool.errors import ChordtoolError, UsageError
 from chordtool.frontend import BTC_FRONT_END, FrontEnd
 from chordtool.models import Model, load_model
+from chordtool.models.windows import Windows
 
 LABELLING_VERSION: Final = 1
 """Raised when the same teachers would give other labels or posteriors than before."""
@@ -155,8 +156,9 @@ def hash_of(source: str, model: Model) -> str:
         "front_end": [card.front_end.fingerprint, card.front_end.mean, card.front_end.std],
         "segment_frames": card.segment_frames,
     }
-    if card.stride_frames is not None:
-        used["stride_frames"] = card.stride_frames
+    # Left out while it says nothing, so that models without windows keep their identity.
+    if card.windows != Windows():
+        used["windows"] = asdict(card.windows)
     total = hashlib.sha256(json.dumps(used, sort_keys=True, separators=(",", ":")).encode())
     if source in catalogue.CATALOGUE:
         for file in catalogue.CATALOGUE[source].files:

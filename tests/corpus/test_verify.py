@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from chordtool.corpus.claims import Claims
+from chordtool.corpus.folder import Corpus
+from chordtool.corpus.info import describe_corpus
+from chordtool.corpus.recipe import make_recipe
+from chordtool.corpus.verify import verify
+from chordtool.errors import CorpusError
+
+from .conftest import Label, contents, tone
+
+
+@pytest.fixture
+def corpus(label: Label, music: Path, tmp_path: Path) -> Corpus:
+    label(music, tmp_path / "c")
+    return Corpus.open(tmp_path / "c")
+
+
+def song(corpus: Corpus, name: str = "song0.wav") -> str:
+    return next(row.path for row in corpus.rows() if (row.path or "").endswith(name))  # type: ignore
+
+
+def file_of(corpus: Corpus, name: str = "song0.wav") -> Path:
+    row = next(row for row in corpus.rows() if (row.path or "").endswith(name))
+    return corpus.recording_path(row.audio_sha256)
+
+
+def test_a_sound_corpus_is_left_as_it_is(corpus: Corpus) -> None:
+    before = contents(corpus.path)
+    seen: list[tuple[int, int]] = []
+    report = verify(corpus, audio=True, on_row=lambda done, total: seen.append((done, total)))
+    assert report.is_clean
+    assert report.checked == 8
+    assert seen[-1] == (8, 8)
+    assert contents(corpus.path) == before
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("harm", "kind"),
+    [
+        (flip, "damaged"),
+        (lambda path: path.write_bytes(b""), "damaged"),
+        (lambda path: path.unlink(), "missing"),
+    ],
+)
+def test_what_is_lost_is_found_and_labelled_again(
+    corpus: Corpus, label: Label, music: Path, harm: Callable[[Path], None], kind: str
+) -> None:
+    whole = contents(corpus.path)
+    path, file = song(corpus), file_of(corpus)
+    harm(file)
+    looked = verify(corpus, repair=False)
+    assert getattr(looked, kind) == [path]
+    assert len(corpus.recordings()) == 8
+    assert verify(corpus).lost == [path]
+    assert not file.exists()
+    assert len(corpus.recordings()) == 7
+    assert verify(corpus).is_clean
+    label(music, corpus.path)
+    assert contents(corpus.path) == whole
+
+
+def test_a_lost_manifest_is_rebuilt_from_the_recordings(
+    corpus: Corpus, label: Label, music: Path
+) -> None:
+    whole = contents(corpus.path)
+    corpus.manifest.path.unlink()
+    assert len(verify(corpus).adopted) == 8
+    assert len(corpus.recordings()) == 8
+    assert {row.path for row in corpus.rows()} == {None}
+    assert verify(corpus).is_clean
+    summary = label(music, corpus.path)
+    assert summary.reused == 8
+    assert contents(corpus.path) == whole
+
+
+def test_lines_that_are_no_rows_are_dropped(corpus: Corpus) -> None:
+    whole = contents(corpus.path)
+    with corpus.manifest.path.open("ab") as file:
+        file.write(b"nonsense\n\xff\n{}\n")
+    assert verify(corpus).broken_lines == 3
+    assert contents(corpus.path) == whole
+
+
+def test_a_recording_that_was_labelled_anew_without_its_row_gets_it(
+    corpus: Corpus, label: Label, music: Path, tmp_path: Path
+) -> None:
+    other = make_recipe(["other"])
+    label(music, tmp_path / "other", made_by=other)
+    newer = Corpus.open(tmp_path / "other").recording_path(file_of(corpus).stem)
+    shutil.copy(newer, file_of(corpus))
+    report = verify(corpus)
+    assert report.mended == [song(corpus)]
+    assert not report.lost
+    row = next(row for row in corpus.rows() if row.path == song(corpus))
+    assert row.labels_fingerprint == other.labels_fingerprint
+    assert row.bytes == Path(song(corpus)).stat().st_size
+    assert verify(corpus).is_clean
+
+
+def test_a_file_in_the_wrong_place_is_not_taken_for_another(corpus: Corpus) -> None:
+    shutil.copy(file_of(corpus, "song1.wav"), file_of(corpus))
+    assert verify(corpus).damaged == [song(corpus)]
+
+
+def test_changed_audio_is_seen_if_asked_for(corpus: Corpus) -> None:
+    path = song(corpus)
+    soundfile.write(path, tone(2, 77), 22_050)
+    assert verify(corpus, repair=False).is_clean
+    report = verify(corpus, repair=False, audio=True)
+    assert report.changed_audio == [path]
+    Path(path).unlink()
+    assert verify(corpus, repair=False, audio=True).is_clean
+
+
+def test_left_over_files_are_removed(corpus: Corpus) -> None:
+    part = file_of(corpus).with_name(".chordtool-x.part")
+    part.write_bytes(b"half")
+    assert verify(corpus, repair=False).leftovers == [str(part)]
+    assert part.exists()
+    verify(corpus)
+    assert not part.exists()
+
+
+def test_a_corpus_that_is_being_labelled_is_not_repaired(corpus: Corpus) -> None:
+    with Claims(corpus.claims_folder) as theirs:
+        theirs.take("x")
+        with pytest.raises(CorpusError, match="is labelling"):
+            verify(corpus)
+        assert verify(corpus, repair=False).is_clean
+
+
+def test_info_counts_what_there_is(corpus: Corpus, label: Label, music: Path) -> None:
+    (music / "empty1.wav").touch()
+    (music / "empty2.wav").write_bytes(b"x")
+    shutil.copy(music / "song0.wav", music / "copy.wav")
+    label(music, corpus.path)
+    info = describe_corpus(corpus)
+    document = info.to_dict()
+    assert (info.files, info.labelled, len(info.failures)) == (11, 9, 2)
+    assert sum(info.reasons.values()) == 2
+    assert document["recordings"] == 8
+    assert info.bytes_on_disk == sum(p.stat().st_size for p in corpus.path.rglob("*.safetensors"))
+    assert sum(document["confidence_histogram"]) == info.totals.frames
+    assert sum(document["roots"].values()) <= info.totals.frames
+    label(music / "below", corpus.path, made_by=make_recipe(["other"]))
+    after = describe_corpus(Corpus.open(corpus.path))
+    assert (after.labelled, after.outdated) == (4, 5)

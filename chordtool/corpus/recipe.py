@@ -148,7 +148,7 @@ def hash_of(source: str, model: Model) -> str:
     """sha256 of what decides a model's logits: its weights, as far as they are known to us, and
     the part of its card that says how they are used."""
     card = model.card
-    used = {
+    used: dict[str, Any] = {
         "name": card.name,
         "architecture": card.architecture,
         "version": card.version,

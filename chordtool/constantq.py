@@ -28,6 +28,9 @@ _HANN_BANDWIDTH: Final = 1.50018310546875
 # librosa drops the smallest spectral coefficients of each kernel, up to this share of the sum
 # of their magnitudes. The students' features have it, so it is part of the definition.
 _SPARSITY: Final = 0.01
+# A kernel is cut into at most as many pieces as this; beyond it, adding them up costs more than
+# copying each frame out.
+_MOST_PIECES: Final = 8
 BLOCK_FRAMES: Final = 648
 """Frames computed at a time: six windows of the students. Memory beyond the signal stays small
 however long it is, and the first blocks are there while the rest is being decoded."""
@@ -277,17 +280,13 @@ def _filter(
     """
     n_fft, columns = kernel.shape
     padded = _cut(signal, centre - n_fft // 2, (n_frames - 1) * hop + n_fft)
-    if hop >= n_fft:
-        # Rows that do not overlap are a strided matrix that BLAS reads in place.
-        stride = padded.strides[0]
-        frames = as_strided(padded, (n_frames, n_fft), (hop * stride, stride), writeable=False)
-        responses: NDArray[np.float32] = frames @ kernel
-        return responses
     pieces, rest = divmod(n_fft, hop)
-    if rest or pieces > _MOST_PIECES:
+    if hop >= n_fft or rest or pieces > _MOST_PIECES:
         stride = padded.strides[0]
         frames = as_strided(padded, (n_frames, n_fft), (hop * stride, stride), writeable=False)
-        responses = np.ascontiguousarray(frames) @ kernel
+        # Rows that do not overlap are a strided matrix that BLAS reads in place.
+        rows = frames if hop >= n_fft else np.ascontiguousarray(frames)
+        responses: NDArray[np.float32] = rows @ kernel
         return responses
     # Overlapping frames share hops: multiply each hop once with every piece of the kernel and
     # add the pieces up along the diagonals.

@@ -3,7 +3,7 @@
 const song = JSON.parse(document.getElementById("song").textContent);
 const $ = id => document.getElementById(id);
 const audio = $("audio");
-const PIXELS_PER_SECOND = 36, UNSURE = 0.5;
+const PIXELS_PER_SECOND = 48, UNSURE = 0.5;
 const state = {transpose: 0, capo: song.capo, current: -1, shapes: {}, loop: null};
 const modulo = (a, n) => ((a % n) + n) % n;
 const clock = seconds => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;

@@ -18,6 +18,11 @@ from numpy.typing import NDArray
 C1: Final = 32.70319566257483
 """Frequency of C1 in Hz at A4 = 440 Hz."""
 
+MAX_FILTER_SECONDS: Final = 10.0
+MAX_KERNEL_BYTES: Final = 64 << 20
+MAX_VALUES_PER_SECOND: Final = 100_000
+"""The students' front end has 1,550."""
+
 KINDS: Final = ("cqt", "hybrid-cqt", "harmonic-cqt-db", "other")
 
 _FROM_HOP_ON: Final = ("hybrid-cqt", "harmonic-cqt-db")
@@ -132,6 +137,30 @@ class FrontEnd:
         """``(features - mean) / std``, float32, same shape."""
         normal: NDArray[np.float32] = (features - np.float32(self.mean)) / np.float32(self.std)
         return normal
+
+    def check_computable(self) -> None:
+        """Refuse a constant-Q that the audio has no room for, or that costs absurdly much.
+
+        Raises:
+            ValueError: the highest bin lies above half the sample rate, the kernels or the
+                features of a second are too large, or the lowest filter is too long.
+        """
+        relative = 2.0 ** (2.0 / self.bins_per_octave)
+        bandwidth = (relative - 1) / (relative + 1)
+        seconds = 1 / (bandwidth * self.fmin)
+        octaves = (self.n_bins - 1) / self.bins_per_octave
+        checks = {
+            "a highest bin above half the sample rate": octaves < 64
+            and 2 * self.fmin * 2.0**octaves * (1 + 0.76 * bandwidth) <= self.sample_rate,
+            "a lowest filter of more than 10 s": seconds <= MAX_FILTER_SECONDS,
+            "kernels of more than 64 MiB": 8
+            * self.bins_per_octave * self.sample_rate * seconds <= MAX_KERNEL_BYTES,
+            "more than 100,000 values a second": self.n_bins * self.sample_rate
+            <= MAX_VALUES_PER_SECOND * self.hop_length,
+        }  # fmt: skip
+        for name, good in checks.items():
+            if not good:
+                raise ValueError(f"front end has {name}")
 
     @property
     def fingerprint(self) -> str:

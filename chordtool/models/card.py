@@ -94,6 +94,8 @@ class ModelCard:
                 values["decoding"] = Decoding.from_dict(values["decoding"])
             if "windows" in values:
                 values["windows"] = Windows.from_dict(values["windows"])
+            if values["front_end"].kind == "cqt":
+                values["front_end"].check_computable()
             card = cls(**values)
         except (KeyError, TypeError, ValueError) as error:
             raise _broken(str(error).splitlines()[0]) from None

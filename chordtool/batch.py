@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
+from functools import lru_cache
 from pathlib import Path
 
 from chordtool.errors import ChordtoolError, FormatError, UsageError
+from chordtool.executors import Executor, ProcessExecutor, SerialExecutor, WorkerDiedError
 from chordtool.files import atomic_write
 from chordtool.formats import FormatOptions, load_format, render
+from chordtool.models.onnx import OnnxModel
 from chordtool.segments import Transcription
 from chordtool.transcriber import Transcriber
 
@@ -113,15 +112,18 @@ def run(tasks: Sequence[Task], settings: Settings, n_jobs: int = 1) -> Iterator[
             yield early
     if not wanted:
         return
-    transcriber = Transcriber(
+    transcriber: Transcriber | None = Transcriber(
         settings.model, vocabulary=settings.vocabulary, top=settings.options.top
     )
-    if n_jobs == 1 or len(wanted) == 1:
-        for task in wanted:
-            yield _transcribe(task, settings, transcriber)
-    else:
-        del transcriber  # it has shown that the model can be used
-        yield from _run_in_processes(wanted, settings, min(n_jobs, len(wanted)))
+    executor: Executor = SerialExecutor()
+    if n_jobs > 1 and len(wanted) > 1:
+        executor = ProcessExecutor(min(n_jobs, len(wanted)))
+        transcriber = None  # it has shown that the model can be used; workers make their own
+    try:
+        for task, result in executor.run(_Work(settings, transcriber), wanted):
+            yield result if isinstance(result, Outcome) else _failure(task, result)
+    finally:
+        executor.close()
 
 
 def write_files(found: Transcription, task: Task, options: FormatOptions) -> None:
@@ -178,58 +180,32 @@ def _transcribe(task: Task, settings: Settings, transcriber: Transcriber) -> Out
     return Outcome(task.source, DONE, seconds=found.seconds)
 
 
-_worker: tuple[Settings, Transcriber] | None = None
+def _failure(task: Task, error: Exception) -> Outcome:
+    if isinstance(error, WorkerDiedError):
+        return Outcome(task.source, FAILED, message="It crashed the decoder.")
+    if isinstance(error, ChordtoolError):
+        return Outcome(task.source, FAILED, message=error.message, hint=error.hint)
+    raise error
 
 
-def _start_worker(settings: Settings) -> None:
-    global _worker
+class _Work:
+    """What is done to each task, by a transcriber that a worker process makes once."""
+
+    def __init__(self, settings: Settings, transcriber: Transcriber | None) -> None:
+        self._settings = settings
+        self._transcriber = transcriber
+
+    def __call__(self, task: Task) -> Outcome:
+        transcriber = self._transcriber or _of_this_process(self._settings)
+        return _transcribe(task, self._settings, transcriber)
+
+
+@lru_cache(maxsize=1)
+def _of_this_process(settings: Settings) -> Transcriber:
+    # Workers share the cores among recordings; a recording needs no second thread.
     transcriber = Transcriber(
         settings.model, vocabulary=settings.vocabulary, top=settings.options.top
     )
-    _worker = settings, transcriber
-
-
-def _work(task: Task) -> Outcome:
-    assert _worker is not None, "the pool starts its workers with _start_worker"
-    return _transcribe(task, *_worker)
-
-
-def _run_in_processes(tasks: list[Task], settings: Settings, n_jobs: int) -> Iterator[Outcome]:
-    """Feed a pool; if a recording takes its worker down, go on without it.
-
-    A pool that lost a worker is lost as a whole. What was in the works is then tried again, one
-    by one in a pool of its own, so that only the culprit fails.
-    """
-    waiting = list(reversed(tasks))
-    suspects: list[Task] = []
-    while waiting or suspects:
-        alone = bool(suspects)
-        source, width = (suspects, 1) if alone else (waiting, n_jobs)
-        running: dict[Future[Outcome], Task] = {}
-        pool = ProcessPoolExecutor(
-            width, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(settings,)
-        )
-        try:
-            while (source and not (alone and running)) or running:
-                while source and len(running) < width:
-                    task = source.pop()
-                    running[pool.submit(_work, task)] = task
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    outcome = future.result()
-                    del running[future]
-                    yield outcome
-        except BrokenProcessPool:
-            if alone:
-                (culprit,) = running.values()
-                yield Outcome(culprit.source, FAILED, message="It crashed the decoder.")
-            else:
-                suspects.extend(running.values())
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def default_jobs() -> int:
-    """Worker processes that suit this machine: one for each core that we may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    if isinstance(transcriber.model, OnnxModel):
+        transcriber.model.threads = 1
+    return transcriber

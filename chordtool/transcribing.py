@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from chordtool import batch
 from chordtool.audio import find_audio
 from chordtool.errors import UsageError
+from chordtool.executors import default_jobs
 from chordtool.formats import FormatOptions, format_for_path, load_format, render
 from chordtool.transcriber import Transcriber
 
@@ -29,7 +30,7 @@ class Request:
     n_jobs: int = 0
     """Worker processes; 0 is one a core."""
     existing: str = "fail"
-    options: FormatOptions = FormatOptions()
+    options: FormatOptions = field(default_factory=FormatOptions)
 
     @property
     def to_stdout(self) -> bool:
@@ -117,4 +118,4 @@ def run(
 ) -> Iterator[batch.Outcome]:
     """Do what was planned; see :func:`chordtool.batch.run`."""
     yield from failed
-    yield from batch.run(tasks, request.settings, request.n_jobs or batch.default_jobs())
+    yield from batch.run(tasks, request.settings, request.n_jobs or default_jobs())

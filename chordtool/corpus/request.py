@@ -7,14 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chordtool import catalogue
-from chordtool.batch import default_jobs
 from chordtool.corpus.estimate import Cost, estimate
-from chordtool.corpus.executors import DaskExecutor, Executor, ProcessExecutor, SerialExecutor
 from chordtool.corpus.folder import Corpus
 from chordtool.corpus.recipe import DEFAULT_TEACHER, Recipe, make_recipe, parse_front_end
 from chordtool.corpus.run import Bounds, OnRow, Plan, Summary, label_corpus, plan
 from chordtool.corpus.sources import Shard, find_sources
 from chordtool.errors import UsageError
+from chordtool.executors import (
+    DaskExecutor,
+    Executor,
+    ProcessExecutor,
+    SerialExecutor,
+    default_jobs,
+)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Final
 
 from chordtool.corpus.claims import EXPIRY_SECONDS, Claims
-from chordtool.corpus.executors import Executor
 from chordtool.corpus.folder import Corpus
 from chordtool.corpus.labelling import (
     CorpusWriteError,
@@ -30,6 +29,7 @@ from chordtool.corpus.manifest import FAILED, LABELLED, SKIPPED, Row
 from chordtool.corpus.recipe import Recipe
 from chordtool.corpus.statistics import Totals, total
 from chordtool.errors import ChordtoolError, ModelUnavailableError
+from chordtool.executors import Executor
 
 _POLL_SECONDS: Final = 0.5
 PART_PATTERN: Final = ".chordtool-*.part"

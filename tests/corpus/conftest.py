@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from chordtool.corpus.executors import Executor, SerialExecutor
 from chordtool.corpus.folder import Corpus
 from chordtool.corpus.recipe import Recipe, make_recipe
 from chordtool.corpus.run import Bounds, Summary, label_corpus, plan
 from chordtool.corpus.sources import find_sources
+from chordtool.executors import Executor, SerialExecutor
 
 TEACHER = '''
 import os

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from chordtool.corpus import executors
-from chordtool.corpus.executors import DaskExecutor
+from chordtool import executors
 from chordtool.errors import ChordtoolError, UsageError
+from chordtool.executors import DaskExecutor
 
 from .conftest import Label, contents, start
 

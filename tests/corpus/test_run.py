@@ -16,12 +16,12 @@ import soundfile
 from chordtool.corpus import labelling
 from chordtool.corpus import run as running
 from chordtool.corpus.claims import Claims
-from chordtool.corpus.executors import ProcessExecutor, SerialExecutor
 from chordtool.corpus.folder import Corpus
 from chordtool.corpus.labelling import CorpusWriteError, sha256_of
 from chordtool.corpus.recipe import Recipe, make_recipe, parse_front_end
 from chordtool.corpus.run import Bounds, Summary, label_corpus, plan
 from chordtool.errors import CorpusError
+from chordtool.executors import ProcessExecutor, SerialExecutor
 
 from .conftest import Label, contents, start, tone
 

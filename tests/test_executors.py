@@ -10,13 +10,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from chordtool.corpus.executors import (
+from chordtool.errors import AudioError
+from chordtool.executors import (
     Executor,
     ProcessExecutor,
     SerialExecutor,
     WorkerDiedError,
 )
-from chordtool.errors import AudioError
 
 
 def square(x: int) -> int:

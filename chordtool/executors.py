@@ -25,6 +25,13 @@ _AHEAD: Final = 2
 """Tasks handed out for each worker: one in the works, one that waits for it."""
 
 
+def default_jobs() -> int:
+    """Worker processes that suit this machine: one for each core that we may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class WorkerDiedError(ChordtoolError):
     """A worker process died over a task, more than once."""
 

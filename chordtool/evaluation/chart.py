@@ -21,7 +21,8 @@ _WIDTH: Final = 960
 _LEFT: Final = 60
 _PLOT_HEIGHT: Final = 220
 _PANEL_GAP: Final = 70
-_CELL: Final = 26
+_CELL: Final = 40
+_CELL_HEIGHT: Final = 24
 _LEGEND_ROW: Final = 20
 
 
@@ -155,18 +156,20 @@ def _confusion(canvas: _Canvas, title: str, scores: Scores) -> None:
         x = _LEFT + _CELL * (column + 0.5)
         canvas.text(x, top - 6, name, text_anchor="middle", font_size=9)
     for line, row in enumerate(rows):
-        y = top + _CELL * line
-        canvas.text(_LEFT - 6, y + 0.65 * _CELL, names[row], text_anchor="end", font_size=10)
+        y = top + _CELL_HEIGHT * line
+        canvas.text(_LEFT - 6, y + 0.65 * _CELL_HEIGHT, names[row], text_anchor="end", font_size=10)
         shares = seconds[row] / seconds[row].sum()
         for column, share in enumerate(shares):
             x = _LEFT + _CELL * column
             heard = f"{names[row]} heard as {names[column]}: {100 * share:.1f} %"
-            canvas.titled_rect(x, y, _CELL - 1.0, _CELL - 1.0, heard, _shade(share))
+            canvas.titled_rect(x, y, _CELL - 1.0, _CELL_HEIGHT - 1.0, heard, _shade(share))
             if share >= 0.005:
                 ink = "white" if share > 0.5 else "#222222"
                 placed = {"text_anchor": "middle", "font_size": 9, "fill": ink}
-                canvas.text(x + 0.48 * _CELL, y + 0.6 * _CELL, f"{100 * share:.0f}", **placed)
-    canvas.top = top + _CELL * len(rows) + 30
+                canvas.text(
+                    x + 0.48 * _CELL, y + 0.62 * _CELL_HEIGHT, f"{100 * share:.0f}", **placed
+                )
+    canvas.top = top + _CELL_HEIGHT * len(rows) + 30
 
 
 def _shade(share: float) -> str:

@@ -72,11 +72,18 @@ class Scores:
 
     @cached_property
     def qualities(self) -> dict[str, Interval]:
-        """Accuracy of each quality group that the references have, the root ignored."""
+        """Accuracy of each quality group that the references have, the root ignored.
+
+        What only one song has says nothing of other songs and is without a range.
+        """
         found = self.bootstrap.intervals(self.quality_accuracies, len(self.songs))
-        present = self.confusion.sum(axis=1) > 0
-        named = zip(QUALITY_GROUPS, found, present, strict=True)
-        return {name: interval for name, interval, here in named if here}
+        songs_with = np.sum([song.confusion.sum(axis=1) > 0 for song in self.songs], axis=0)
+        unknown = float("nan")
+        return {
+            name: found[i] if songs_with[i] > 1 else Interval(found[i].value, unknown, unknown)
+            for i, name in enumerate(QUALITY_GROUPS)
+            if songs_with[i]
+        }
 
     @cached_property
     def confusion(self) -> NDArray[np.float64]:

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from chordtool.evaluation import Bootstrap, evaluate
+from evaluation.made import song, worse
+
+
+def mean_of(values: NDArray[np.float64]):  # type: ignore[no-untyped-def]
+    def statistics(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (weights @ values / weights.sum(axis=1))[:, None]
+
+    return statistics
+
+
+def test_ranges_agree_with_scipy() -> None:
+    values = np.random.default_rng(0).beta(4, 2, 60)
+    (found,) = Bootstrap(20_000, seed=1).intervals(mean_of(values), len(values))
+    expected = stats.bootstrap(
+        (values,), np.mean, n_resamples=20_000, method="percentile", rng=2
+    ).confidence_interval
+    assert found.value == pytest.approx(values.mean())
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.002)
+
+
+def test_ranges_hold_the_truth_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(0)
+    held = 0
+    for seed in range(300):
+        (found,) = Bootstrap(400, seed).intervals(mean_of(rng.beta(4, 2, 40)), 40)
+        held += found.low <= 4 / 6 <= found.high
+    assert 0.88 < held / 300 < 0.98
+
+
+def test_the_same_seed_gives_the_same_ranges_and_another_one_others() -> None:
+    references = {str(i): song(i) for i in range(8)}
+    estimates = {name: worse(found, 1) for name, found in references.items()}
+    one, same, other = (
+        evaluate(references, estimates, bootstrap=Bootstrap(200, seed)).intervals
+        for seed in (7, 7, 8)
+    )
+    assert one == same
+    assert one["root"].value == other["root"].value
+    assert one["root"] != other["root"]
+
+
+def test_drawing_in_portions_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).random(50)
+    at_once = Bootstrap(500).intervals(mean_of(values), 50)
+    monkeypatch.setattr("chordtool.evaluation.bootstrap._CELLS_AT_ONCE", 50 * 7)
+    assert Bootstrap(500).intervals(mean_of(values), 50) == at_once
+
+
+def test_one_song_has_no_range() -> None:
+    scores = evaluate({"a": song(0)}, {"a": song(0)})
+    assert scores["root"].value == 1.0
+    assert math.isnan(scores["root"].low)
+    assert not scores["root"].excludes_zero
+
+
+def test_draws_without_a_value_do_not_spoil_the_range() -> None:
+    def sometimes(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        value = np.where(weights[:, 0] > 0, 0.25, np.nan)
+        return np.column_stack([value, np.full(len(weights), np.nan)])
+
+    known, unknown = Bootstrap(100).intervals(sometimes, 5)
+    assert (known.low, known.high) == (0.25, 0.25)
+    assert math.isnan(unknown.low)

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from chordtool.matching import match_by_name
+
+A, B = Path("labels"), Path("music")
+
+
+def found(files: list[str], partners: list[str]) -> tuple[dict[str, str], list[str], list[str]]:
+    matches = match_by_name([A / f for f in files], A, [B / p for p in partners], B)
+    pairs = {f.relative_to(A).as_posix(): p.relative_to(B).as_posix() for f, p in matches.pairs}
+    alone = [f.relative_to(A).as_posix() for f in matches.alone]
+    return pairs, alone, [p.relative_to(B).as_posix() for p in matches.unused]
+
+
+def test_the_same_path_belongs_together_whatever_the_suffix() -> None:
+    pairs, alone, unused = found(["a/x.lab", "b/x.lab"], ["b/x.mp3", "a/x.flac"])
+    assert pairs == {"a/x.lab": "a/x.flac", "b/x.lab": "b/x.mp3"}
+    assert (alone, unused) == ([], [])
+
+
+def test_the_only_one_of_a_stem_belongs_wherever_it_is() -> None:
+    pairs, alone, unused = found(["x.lab"], ["deep/er/x.mp3", "y.mp3"])
+    assert pairs == {"x.lab": "deep/er/x.mp3"}
+    assert (alone, unused) == ([], ["y.mp3"])
+
+
+def test_what_is_not_clear_stays_alone() -> None:
+    pairs, alone, unused = found(["x.lab"], ["a/x.mp3", "b/x.mp3"])
+    assert (pairs, alone, unused) == ({}, ["x.lab"], ["a/x.mp3", "b/x.mp3"])
+
+
+def test_of_two_files_in_one_place_the_first_is_taken() -> None:
+    assert found(["x.lab"], ["x.flac", "x.mp3"])[0] == {"x.lab": "x.flac"}
+
+
+def test_dots_in_names_are_part_of_them() -> None:
+    assert found(["01. Song.lab"], ["01. Song.mp3", "01.mp3"])[0] == {
+        "01. Song.lab": "01. Song.mp3"
+    }

@@ -263,3 +263,23 @@ def test_reading_with_a_plug_in_that_fails_names_it(plugin, tmp_path: Path) -> N
 def test_a_format_says_itself_that_its_suffixes_are_wrong() -> None:
     with pytest.raises(ValueError, match="'LAB'"):
         Format("x", ("LAB",), "", lambda t, o: b"")
+
+
+def test_the_reference_lists_the_formats_with_their_suffixes_and_spelling() -> None:
+    page = Path(__file__).parents[1] / "docs" / "reference" / "formats.md"
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in page.read_text("utf-8").splitlines()
+        if line.startswith("| `")
+    ]
+    flat = replace(SONG, segments=SONG.segments[1:2], beats=(), downbeats=())
+    stated = {name.strip("`"): cells for name, *cells in rows}
+    assert sorted(stated) == sorted(OURS)
+    for name, (suffixes, spelling, chords, read) in stated.items():
+        found = load_format(name)
+        assert tuple(suffixes.replace("`", "").split()) == found.suffixes
+        assert (read == "yes") == (found.read is not None)
+        as_key = render(flat, name, FormatOptions(spelling="key"))
+        assert (render(flat, name, FormatOptions()) == as_key) == (spelling == "key")
+        minor = replace(flat, segments=(Segment(0.0, 1.0, "A:min"),))
+        assert (b"A:min" not in render(minor, name, FormatOptions())) == (chords == "symbol")

@@ -165,7 +165,7 @@ def _pitch_class(root: str) -> int:
 
 def _interval(degree: str) -> int:
     match = _DEGREE.fullmatch(degree)
-    if match is None or int(match["number"]) not in _DEGREES:
+    if match is None or match["omitted"] or int(match["number"]) not in _DEGREES:
         raise ValueError(degree)
     shift = match["accidentals"].count("#") - match["accidentals"].count("b")
     return _DEGREES[int(match["number"])] + shift
@@ -211,6 +211,8 @@ def mended(label: str) -> str:
     if shorthand in _UNKNOWN_TO_MIR_EVAL:
         shorthand = _REDUCTIONS[shorthand]
     degrees = ",".join(_strict_degree(degree) for degree in chord.degrees)
+    if not (shorthand or degrees) and match["degrees"] is not None:
+        degrees = "1"  # a root alone, where the name of a root alone would be a major chord
     text = match["root"][0] + _strict_accidentals(match["root"][1:])
     if shorthand or degrees:
         text += f":{shorthand}" + (f"({degrees})" if degrees else "")

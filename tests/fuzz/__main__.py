@@ -52,7 +52,7 @@ def main() -> int:
         parser.error(f"no such target: {', '.join(sorted(unknown))}")
     if given.worker:
         (name,) = given.targets
-        work(name, given.worker, seed=given.seed, seconds=60 * given.minutes, engine=given.engine)
+        work(name, given.worker, seed=given.seed, seconds=60 * given.minutes)
         return 0
     found = 0
     for name in given.targets or TARGETS:
@@ -99,8 +99,11 @@ def follow(name: str, minutes: float, seed: int, engine: str, findings: Path) ->
 
 def _one_child(name: str, folder: Path, seed: int, seconds: float, engine: str) -> str:
     """Start a worker and wait for it; why it ended, empty if its time was over."""
+    numbers = str(seed), str(seconds / 60)
     command = [sys.executable, "-m", "tests.fuzz", name, "--worker", str(folder),
-               "--seed", str(seed), "--minutes", str(seconds / 60), "--engine", engine]  # fmt: skip
+               "--seed", numbers[0], "--minutes", numbers[1]]  # fmt: skip
+    if engine == "atheris":
+        command = [sys.executable, "-m", "tests.fuzz.guided", name, str(folder), *numbers]
     with (folder / "log").open("wb") as log:
         child = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
     while child.poll() is None:
@@ -139,31 +142,16 @@ def _collect(result: Result, folder: Path, findings: Path, why: str) -> None:
         result.findings.append(f"{place}: {path}")
 
 
-def work(name: str, folder: Path, *, seed: int, seconds: float, engine: str) -> None:
+def work(name: str, folder: Path, *, seed: int, seconds: float) -> None:
     """In the child: run, and leave the tally in the folder."""
     target = TARGETS[name]
-    if engine == "atheris":
-        from tests.fuzz.guided import run_guided
-
-        run_guided(name, folder, seed=seed, seconds=seconds)
-        return
     current = os.open(folder / "current", os.O_CREAT | os.O_WRONLY)
 
     def note(data: bytes) -> None:
         os.pwrite(current, data, 0)
         os.ftruncate(current, len(data))
 
-    write_tally(runs.run(target, seed=seed, seconds=seconds, before=note), folder)
-
-
-def write_tally(tally: runs.Tally, folder: Path) -> None:
-    """Leave the tally where the parent looks for it."""
-    runs.save(tally.findings, folder / "findings")
-    document = {"executions": tally.executions, "refused": tally.refused, "grown": tally.grown,
-                "findings": list(tally.findings)}  # fmt: skip
-    part = folder / "tally.part"
-    part.write_text(json.dumps(document))
-    part.replace(folder / "tally.json")
+    runs.write_tally(runs.run(target, seed=seed, seconds=seconds, before=note), folder)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs that coverage guides, with atheris; only the long runs need it."""
+"""``python -m tests.fuzz.guided``: a child of the long runs that coverage guides, with atheris."""
 
 from __future__ import annotations
 
@@ -10,18 +10,14 @@ from random import Random
 
 import atheris
 
+# Before anything imports the program: what is imported here is instrumented.
+with atheris.instrument_imports(include=["chordtool", "json"]):
+    from tests.fuzz import runs
+    from tests.fuzz.targets import TARGETS
+
 
 def run_guided(name: str, folder: Path, *, seed: int, seconds: float) -> None:
     """Run a target under libFuzzer and leave the tally in the folder; the process ends here."""
-    for module in [m for m in sys.modules if m.partition(".")[0] == "chordtool"]:
-        del sys.modules[module]  # to be imported anew, instrumented
-    for module in ("tests.fuzz.targets", "tests.fuzz.runs", "tests.tiny_student"):
-        sys.modules.pop(module, None)
-    with atheris.instrument_imports(include=["chordtool", "json"]):
-        from tests.fuzz import runs
-        from tests.fuzz.__main__ import write_tally
-        from tests.fuzz.targets import TARGETS
-
     target, tally = TARGETS[name], runs.Tally()
     corpus = folder / "corpus"
     corpus.mkdir()
@@ -36,8 +32,8 @@ def run_guided(name: str, folder: Path, *, seed: int, seconds: float) -> None:
         now = time.monotonic()
         if now - told > 5 or now > end:
             told = now
-            os.utime(folder)
-            write_tally(tally, folder)
+            (folder / "current").write_bytes(data)
+            runs.write_tally(tally, folder)
         if now > end:
             os._exit(0)  # libFuzzer would add its own time for merging
 
@@ -51,3 +47,8 @@ def run_guided(name: str, folder: Path, *, seed: int, seconds: float) -> None:
                f"-artifact_prefix={folder}/", "-verbosity=0"]  # fmt: skip
     atheris.Setup([sys.argv[0], *options, str(corpus)], one_input, custom_mutator=mutate)
     atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    _name, _folder, _seed, _minutes = sys.argv[1:]
+    run_guided(_name, Path(_folder), seed=int(_seed), seconds=60 * float(_minutes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import resource
 import signal
 import sys
@@ -133,3 +134,13 @@ def save(findings: dict[str, tuple[bytes, str]], folder: Path) -> list[Path]:
         path.with_suffix(".txt").write_text(f"{place}\n\n{trace}")
         written.append(path)
     return written
+
+
+def write_tally(tally: Tally, folder: Path) -> None:
+    """Leave a tally and its findings where the parent process looks for them."""
+    save(tally.findings, folder / "findings")
+    document = {"executions": tally.executions, "refused": tally.refused, "grown": tally.grown,
+                "findings": list(tally.findings)}  # fmt: skip
+    part = folder / "tally.part"
+    part.write_text(json.dumps(document))
+    part.replace(folder / "tally.json")

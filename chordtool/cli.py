@@ -61,6 +61,9 @@ COMMANDS: Final[dict[str, Command]] = {
     "finetune": Command(
         "chordtool.commands.finetune", "Train a student on ground truth.", _TRAINING
     ),
+    "export": Command(
+        "chordtool.commands.export", "Turn a trained student into one ONNX file.", _TRAINING
+    ),
     "evaluate": Command(
         "chordtool.commands.evaluate", "Score models against ground truth.", _TRAINING
     ),

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
+import torch
 from torch import nn
 
 from chordtool.errors import ModelError
 from chordtool.models.btc import BTC
+from chordtool.models.card import ModelCard
+from chordtool.models.onnx_file import MAX_BYTES, inspect
 from chordtool.models.two_encoders_one_decoder import TwoEncodersOneDecoder
+from chordtool.vocabulary import VOCABULARIES
 
 ARCHITECTURES: Final[dict[str, Callable[..., nn.Module]]] = {
     "btc": BTC,
@@ -43,3 +48,59 @@ def build(
             f"The architecture {architecture!r} does not fit {n_bins} bins: {error}.",
             hint="2e1d needs a number of bins that 4 divides.",
         ) from None
+
+
+def from_onnx(source: Path | bytes) -> tuple[nn.Module, ModelCard]:
+    """An exported student as a torch module, to be trained further.
+
+    Its weights are those that were exported, up to a rounding of the last bit. Parameters that
+    no output depends on are not in an exported file; they are 0.
+
+    Args:
+        source: an ONNX file, or its content.
+
+    Raises:
+        ModelError: the file is broken, hostile, or not of a known architecture.
+    """
+    from chordtool.models.onnx_graphs import read_weights
+
+    data = source if isinstance(source, bytes) else _content(source)
+    card = inspect(data).card
+    n_classes = len(VOCABULARIES[card.vocabulary])
+    module = build(card.architecture, n_bins=card.front_end.n_bins, n_classes=n_classes)
+    try:
+        found = read_weights(data)
+    except Exception:  # onnx, protobuf and numpy each raise what they please
+        raise _foreign() from None
+    wanted = module.state_dict()
+    trained = {name for name, p in module.named_parameters() if p.requires_grad}
+    if not trained <= found.keys() <= wanted.keys():
+        raise _foreign()
+    weights = {name: torch.zeros_like(tensor) for name, tensor in wanted.items()}
+    for name, value in found.items():
+        if value.shape != wanted[name].shape or value.dtype.name != "float32":
+            raise _foreign()
+        weights[name] = torch.from_numpy(value)
+        if not bool(torch.isfinite(weights[name]).all()):
+            raise _foreign()
+    module.load_state_dict(weights)
+    return module, card
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ModelError(f"{path} is larger than {MAX_BYTES >> 20} MiB.")
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"The model {path} cannot be read: {error.strerror}.",
+            hint="Give an ONNX file that `chordtool export` wrote.",
+        ) from None
+
+
+def _foreign() -> ModelError:
+    return ModelError(
+        "The weights in the ONNX file do not fit the architecture on its card.",
+        hint="Only files that `chordtool export` wrote can be trained further.",
+    )

@@ -2,7 +2,7 @@
 
     python -m recipes.ship RUN --validation /work/data/val
 
-Chooses the decoder's penalty on validation songs, then writes ``chordtool/models/data/default.onnx``
+Chooses the decoder's penalty on validation songs, then writes ``default.onnx`` into the package,
 with a card that says what it was trained on. Test songs play no part in it.
 """
 

@@ -37,6 +37,18 @@ class Settings:
     options: FormatOptions = field(default_factory=FormatOptions)
     existing: str = "fail"
     """What to do where a target exists: ``"fail"``, ``"skip"`` or ``"overwrite"``."""
+    beats: str | None = None
+    """Name of a beat tracker, if changes go onto beats."""
+
+    def transcriber(self) -> Transcriber:
+        """What does it.
+
+        Raises:
+            ModelUnavailableError, ModelError, UsageError: the model cannot be used.
+        """
+        return Transcriber(
+            self.model, vocabulary=self.vocabulary, top=self.options.top, beats=self.beats
+        )
 
 
 @dataclass(frozen=True)
@@ -86,7 +98,7 @@ def plan(
         )
         other = next((taken[path] for _, path in outputs if path in taken), None)
         if other is not None:
-            message = f"Its results would have the names of those of {other}."
+            message = f"The results of {source} would have the names of those of {other}."
             failed.append(Outcome(source, FAILED, message=message, hint="Use another -o folder."))
             continue
         taken.update({path: source for _, path in outputs})
@@ -112,9 +124,7 @@ def run(tasks: Sequence[Task], settings: Settings, n_jobs: int = 1) -> Iterator[
             yield early
     if not wanted:
         return
-    transcriber: Transcriber | None = Transcriber(
-        settings.model, vocabulary=settings.vocabulary, top=settings.options.top
-    )
+    transcriber: Transcriber | None = settings.transcriber()
     executor: Executor = SerialExecutor()
     if n_jobs > 1 and len(wanted) > 1:
         executor = ProcessExecutor(min(n_jobs, len(wanted)))
@@ -203,9 +213,7 @@ class _Work:
 @lru_cache(maxsize=1)
 def _of_this_process(settings: Settings) -> Transcriber:
     # Workers share the cores among recordings; a recording needs no second thread.
-    transcriber = Transcriber(
-        settings.model, vocabulary=settings.vocabulary, top=settings.options.top
-    )
+    transcriber = settings.transcriber()
     if isinstance(transcriber.model, OnnxModel):
         transcriber.model.threads = 1
     return transcriber

@@ -67,8 +67,16 @@ def _show_failures(console: Console, failures: list[Outcome]) -> None:
         if failure.hint:
             console.print(f"[bold cyan]hint:[/] {escape(printable(failure.hint))}", soft_wrap=True)
         return
-    table = Table("recording", "what went wrong", title=f"{len(failures)} failed", box=None)
-    for failure in failures:
-        text = f"{failure.message} {failure.hint}".strip()
-        table.add_row(escape(printable(str(failure.source))), escape(printable(text)))
+    rows = [
+        (printable(str(failure.source)), printable(f"{failure.message} {failure.hint}".strip()))
+        for failure in failures
+    ]
+    if not console.is_terminal:
+        # A log has no width to fit into, and who searches it wants names in one piece.
+        for source, text in rows:
+            console.print(f"{escape(source)}: {escape(text)}", soft_wrap=True)
+        return
+    table = Table("recording", "what went wrong", title=f"{len(rows)} failed", box=None)
+    for source, text in rows:
+        table.add_row(escape(source), escape(text))
     console.print(table)

@@ -56,12 +56,12 @@ def evaluate(
 
     Songs belong together by name: song.lab and song.mp3.
     """
-    from chordtool.batch import default_jobs
     from chordtool.commands.evaluation_display import progress, show_missing, show_tables
     from chordtool.commands.output import show_json
     from chordtool.evaluation import Bootstrap
     from chordtool.evaluation.folders import Request, evaluate_folders
     from chordtool.evaluation.report import to_csv, to_document, write_plot
+    from chordtool.executors import default_jobs
 
     request = Request(
         labels=labels,

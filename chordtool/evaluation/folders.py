@@ -94,17 +94,18 @@ class _Run:
         request, references = self._request, self._references
         matches = match_audio(references, request.audio)
         name = self._new_name(Path(model).stem if model.endswith(".onnx") else model)
-        recordings = [recording for _, recording in matches.pairs]
-        heard = hear(model, recordings, vocabulary=request.vocabulary, n_jobs=request.n_jobs)
+        songs: dict[Path, list[str]] = {}
+        for file, recording in matches.pairs:
+            songs.setdefault(recording, []).append(references.name_of(file))
+        heard = hear(model, list(songs), vocabulary=request.vocabulary, n_jobs=request.n_jobs)
         estimates: dict[str, tuple[Segment, ...]] = {}
-        self._tell(name, 0, len(recordings))
-        for done, found in enumerate(heard):
-            file, recording = matches.pairs[done]
+        self._tell(name, 0, len(songs))
+        for done, (recording, found) in enumerate(heard, 1):
             if isinstance(found, ChordtoolError):
                 self.failures.append(Failure.of(recording, found))
             else:
-                estimates[references.name_of(file)] = found
-            self._tell(name, done + 1, len(recordings))
+                estimates.update(dict.fromkeys(songs[recording], found))
+            self._tell(name, done, len(songs))
         self._add(name, estimates, matches)
 
     def add_estimates(self, folder: Path) -> None:

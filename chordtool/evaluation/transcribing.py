@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from functools import lru_cache, partial
 from pathlib import Path
 
-from chordtool.errors import AudioError, ChordtoolError
+from chordtool.errors import ChordtoolError
+from chordtool.executors import Executor, ProcessExecutor, SerialExecutor
 from chordtool.segments import Segment
 from chordtool.transcriber import Transcriber
 
@@ -18,8 +17,8 @@ Heard = tuple[Segment, ...] | ChordtoolError
 
 def hear(
     model: str, recordings: Sequence[Path], *, vocabulary: str | None = None, n_jobs: int = 1
-) -> Iterator[Heard]:
-    """Transcribe recordings, in order.
+) -> Iterator[tuple[Path, Heard]]:
+    """Transcribe recordings; each comes with what was heard, in any order.
 
     Args:
         model: name, or path of an ``.onnx`` file.
@@ -29,43 +28,24 @@ def hear(
     Raises:
         ModelUnavailableError, ModelError, UsageError: the model cannot be used at all.
     """
-    transcriber = Transcriber(model, vocabulary=vocabulary, top=0)
-    if min(n_jobs, len(recordings)) <= 1:
-        for recording in recordings:
-            yield _hear(transcriber, recording)
-        return
-    del transcriber  # it has shown that the model can be used
-    pool = ProcessPoolExecutor(
-        min(n_jobs, len(recordings)), get_context("spawn"), _start_worker, (model, vocabulary)
-    )
+    _transcriber(model, vocabulary)
+    workers = min(n_jobs, len(recordings))
+    executor: Executor = SerialExecutor() if workers <= 1 else ProcessExecutor(workers)
+    listen = partial(_listen, model, vocabulary)
     try:
-        futures = [pool.submit(_work, recording) for recording in recordings]
-        for future in futures:
-            try:
-                yield future.result()
-            except BrokenProcessPool:
-                yield AudioError(
-                    "A worker process was lost.", hint="Use --jobs 1 to see which song it was."
-                )
+        for recording, found in executor.run(listen, recordings):
+            if isinstance(found, Exception) and not isinstance(found, ChordtoolError):
+                raise found
+            yield recording, found
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        executor.close()
+        _transcriber.cache_clear()
 
 
-def _hear(transcriber: Transcriber, recording: Path) -> Heard:
-    try:
-        return transcriber.transcribe(recording).segments
-    except ChordtoolError as error:
-        return error
+def _listen(model: str, vocabulary: str | None, recording: Path) -> tuple[Segment, ...]:
+    return _transcriber(model, vocabulary).transcribe(recording).segments
 
 
-_transcriber: Transcriber | None = None
-
-
-def _start_worker(model: str, vocabulary: str | None) -> None:
-    global _transcriber
-    _transcriber = Transcriber(model, vocabulary=vocabulary, top=0)
-
-
-def _work(recording: Path) -> Heard:
-    assert _transcriber is not None, "the pool starts its workers with _start_worker"
-    return _hear(_transcriber, recording)
+@lru_cache(maxsize=1)
+def _transcriber(model: str, vocabulary: str | None) -> Transcriber:
+    return Transcriber(model, vocabulary=vocabulary, top=0)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from chordtool import audio
+from chordtool.beats import add_beats, load_tracker
 from chordtool.decoding import Decoding, decode
 from chordtool.errors import UsageError
 from chordtool.hearing import hear
@@ -25,11 +26,13 @@ class Transcriber:
             the large one can answer in either.
         decoding: how frame logits become segments; as the model's card says by default.
         top: how many alternatives a segment carries, at most.
+        beats: name of a beat tracker, to move chord changes onto beats and to mark bars;
+            :meth:`transcribe_samples` does not heed it.
 
     Raises:
         ModelUnavailableError: there is no such model, or its weights are not here.
         ModelError: the model file is broken.
-        UsageError: the model does not know the vocabulary.
+        UsageError: the model does not know the vocabulary, or there is no such beat tracker.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Transcriber:
         vocabulary: str | None = None,
         decoding: Decoding | None = None,
         top: int = 3,
+        beats: str | None = None,
     ) -> None:
         self.model = load_model(model) if isinstance(model, str | Path) else model
         card = self.model.card
@@ -55,6 +59,9 @@ class Transcriber:
             )
         self.decoding = decoding or card.decoding
         self.top = top
+        self.beats = beats
+        if beats is not None:
+            load_tracker(beats)  # an unknown one is an error before any work
 
     def transcribe(self, source: Path | str | BinaryIO) -> Transcription:
         """Write down the chords of an audio file or of a stream of one.
@@ -71,7 +78,7 @@ class Transcriber:
             recording = audio.load(stream_or_path, rate)
             logits = self.model.logits(self.model.features(recording.samples))
             segments = self._decode(logits, recording.seconds)
-        return Transcription(
+        found = Transcription(
             segments,
             recording.seconds,
             source=str(stream_or_path) if isinstance(stream_or_path, Path) else "-",
@@ -79,6 +86,9 @@ class Transcriber:
             vocabulary=self.vocabulary,
             metadata=_tags(recording.facts),
         )
+        if self.beats is None:
+            return found
+        return add_beats(found, recording.samples, recording.sample_rate, self.beats)
 
     def transcribe_samples(self, samples: Samples, seconds: float | None = None) -> Transcription:
         """Write down the chords of mono samples at the model's sample rate.

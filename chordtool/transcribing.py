@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,7 +12,6 @@ from chordtool.audio import find_audio
 from chordtool.errors import UsageError
 from chordtool.executors import default_jobs
 from chordtool.formats import FormatOptions, format_for_path, load_format, render
-from chordtool.transcriber import Transcriber
 
 STANDARD_INPUT = "-"
 
@@ -31,6 +30,8 @@ class Request:
     """Worker processes; 0 is one a core."""
     existing: str = "fail"
     options: FormatOptions = field(default_factory=FormatOptions)
+    beats: str | None = None
+    """Name of a beat tracker, if changes go onto beats."""
 
     @property
     def to_stdout(self) -> bool:
@@ -40,7 +41,7 @@ class Request:
     @property
     def settings(self) -> batch.Settings:
         """What each worker needs to know."""
-        return batch.Settings(self.model, self.vocabulary, self.options, self.existing)
+        return batch.Settings(self.model, self.vocabulary, self.options, self.existing, self.beats)
 
 
 def existing_policy(skip: bool, overwrite: bool) -> str:
@@ -64,16 +65,16 @@ def to_bytes(request: Request, stdin: BinaryIO) -> bytes:
     formats = request.formats or ("lab",)
     many = len(formats) > 1
     recordings = find_audio(request.sources)
-    if many or (len(recordings) > 1 and formats != ("jsonl",)):
+    if many or (len(recordings) > 1 and not load_format(formats[0]).joinable):
         what = "formats" if many else "recordings"
         raise UsageError(f"Several {what} need a place to go.", hint="Name a folder with -o DIR/.")
     load_format(formats[0])
-    transcriber = Transcriber(request.model, vocabulary=request.vocabulary, top=request.options.top)
+    transcriber = request.settings.transcriber()
     return b"".join(
         render(
             transcriber.transcribe(stdin if str(source) == STANDARD_INPUT else source),
             formats[0],
-            request.options,
+            replace(request.options, audio=source),
         )
         for source in recordings
     )

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from chordtool.commands import completion
+from chordtool.commands.choices import Spelling
 
 
 class Simplify(str, Enum):
@@ -18,15 +19,6 @@ class Simplify(str, Enum):
     none = "none"
     majmin = "majmin"
     triads = "triads"
-
-
-class Spelling(str, Enum):
-    """Spellings that ``--spelling`` takes."""
-
-    default = "default"
-    sharps = "sharps"
-    flats = "flats"
-    key = "key"
 
 
 def convert(

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from chordtool.commands import completion
+from chordtool.commands.choices import Spelling
 from chordtool.threads import one_blas_thread
 
 one_blas_thread()
@@ -63,6 +64,20 @@ def transcribe(
         Vocabulary | None,
         typer.Option(help="170 chords or major and minor only.  [default: the model's]"),
     ] = None,
+    beats: Annotated[
+        bool, typer.Option("--beats", help="Move changes onto beats, and write bars in charts.")
+    ] = False,
+    beat_tracker: Annotated[
+        str, typer.Option(metavar="NAME", help="Which beat tracker listens, with --beats.")
+    ] = "librosa",
+    top: Annotated[int, typer.Option(min=0, help="Alternatives a chord shows, at most.")] = 3,
+    spelling: Annotated[
+        Spelling,
+        typer.Option(help="Names of the black keys; default is the format's own way."),
+    ] = Spelling.default,
+    embed_audio: Annotated[
+        bool, typer.Option("--embed-audio", help="Put the recording into the page.")
+    ] = False,
     jobs: Annotated[
         int, typer.Option("-j", "--jobs", min=0, help="Worker processes; 0 is one a core.")
     ] = 0,
@@ -82,6 +97,7 @@ def transcribe(
     One recording goes to standard output as a .lab file: chordtool transcribe song.mp3 > song.lab
     """
     from chordtool import transcribing
+    from chordtool.formats import FormatOptions
 
     request = transcribing.Request(
         sources=tuple(sources),
@@ -91,6 +107,8 @@ def transcribe(
         vocabulary=vocabulary.value if vocabulary else None,
         n_jobs=jobs,
         existing=transcribing.existing_policy(skip_existing, overwrite),
+        options=FormatOptions(top=top, spelling=spelling.value, embed_audio=embed_audio),
+        beats=beat_tracker if beats else None,
     )
     if request.to_stdout:
         sys.stdout.buffer.write(transcribing.to_bytes(request, sys.stdin.buffer))

@@ -48,7 +48,8 @@ class Format:
 
     def __post_init__(self) -> None:
         # A format that is no such thing is found out where it is made, in the plug-in.
-        if not self.suffixes or isinstance(self.suffixes, str):
+        suffixes: object = self.suffixes
+        if not isinstance(suffixes, tuple) or not suffixes:
             raise TypeError(f"the suffixes of format {self.name!r} are not a tuple of some")
         for suffix in self.suffixes:
             if not (suffix.startswith(".") and suffix == suffix.lower() and len(suffix) > 1):

@@ -109,12 +109,13 @@ def hybrid_cqt(samples: Samples, tuning: float | None = None) -> Features:
         bins_per_octave=front_end.bins_per_octave,
         fmin=_tuned_fmin(tuning),
     )
-    lower = cqt_magnitude(samples, full)
-    magnitude = np.empty((len(lower), front_end.n_bins), np.float32)
-    magnitude[:, :n_full] = lower
+    # Halved signals are rounded up, so the lower bins may have a frame that the others have not.
+    n_frames = 1 + len(samples) // hop if len(samples) else 0
+    magnitude = np.empty((n_frames, front_end.n_bins), np.float32)
+    magnitude[:, :n_full] = cqt_magnitude(samples, full)[:n_frames]
     for first, block in _spectrogram(samples, 2 * hop, hop):
         rows = magnitude[first : first + len(block), n_full:]
-        rows[...] = (block[:, low : low + len(basis)] @ basis)[: len(rows)]
+        rows[...] = block[:, low : low + len(basis)] @ basis
     return magnitude
 
 

@@ -1,7 +1,7 @@
 """How right chords are: scores against references, how sure they are, and reports of them.
 
 :func:`evaluate` scores estimates against references; :func:`compare` sets several systems side
-by side; :func:`evaluate_folder` does the same from files on disk.
+by side; :func:`chordtool.evaluation.folders.evaluate_folders` does the same from files on disk.
 """
 
 from __future__ import annotations

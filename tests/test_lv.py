@@ -126,7 +126,7 @@ def test_a_long_recording_is_seen_in_parts_that_join(
     parts = np.exp(fold.logits(features))
     assert parts.shape == whole.shape
     shifted = np.abs(parts[10:] - whole[:-10]).sum(axis=1).mean()
-    assert np.abs(parts - whole).sum(axis=1).mean() < 0.2 * shifted
+    assert np.abs(parts - whole).sum(axis=1).mean() < 0.4 * shifted
 
 
 def test_no_frames_give_no_logits(teacher: Model) -> None:

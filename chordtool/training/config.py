@@ -174,6 +174,10 @@ class TrainConfig:
     )
 
     # How the run runs; may differ when it goes on
+    licence: str = _setting(
+        "", "Licence of the weights for their card, an SPDX identifier.",
+        panel="Running", run_only=True,
+    )  # fmt: skip
     device: str = _setting("auto", "auto, cpu, cuda or mps.", panel="Running", run_only=True)
     precision: str = _setting(
         "auto", "auto (bfloat16 or float16 on a GPU, float32 elsewhere), or one of them.",
@@ -248,6 +252,10 @@ class DistillConfig(TrainConfig):
     weight: tuple[float, ...] = _setting(
         (), "How often each corpus is seen in an epoch, in their order.", panel="Input"
     )
+    teacher: tuple[str, ...] = _setting(
+        (), "Who labels a folder of audio first, several are averaged; lv if not given.",
+        panel="Input", run_only=True,
+    )  # fmt: skip
     weigh_by_agreement: bool = _setting(
         False, "Count recordings by how far several teachers agree on them.", panel="Loss"
     )
@@ -279,9 +287,10 @@ class FinetuneConfig(TrainConfig):
     replay_share: float = _setting(
         0.3, "Share of the segments that come from --replay.", low=0.0, high=0.99, panel="Input"
     )
-    teacher: str = _setting(
-        "", "Teacher for --kd-alpha; the one on the student's card if not given.", panel="Loss"
-    )
+    teacher: tuple[str, ...] = _setting(
+        (), "Teacher for --kd-alpha, several are averaged; the student's own if not given.",
+        panel="Loss",
+    )  # fmt: skip
     from_scratch: bool = _setting(
         False, "The supervised baseline: random weights, pitch shift, no teacher.", panel="Method"
     )

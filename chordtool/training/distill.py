@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from chordtool.corpus import Corpus
+from chordtool.corpus.manifest import Row
+from chordtool.corpus.recipe import DEFAULT_TEACHER
+from chordtool.corpus.request import Request, carry_out, make_executor, prepare
 from chordtool.errors import UsageError
 from chordtool.training import runs
 from chordtool.training.config import DistillConfig
 from chordtool.training.data import Source
-from chordtool.training.devices import place
+from chordtool.training.devices import Place, place
 from chordtool.training.progress import Listener, Silent
 from chordtool.training.sources import corpus_source, weights_for
 from chordtool.training.state import Outcome
@@ -22,7 +26,8 @@ def distill(
     """Train a student on labelled corpora, or go on with the run in the folder.
 
     Args:
-        config: the run; ``config.corpus`` names the corpora.
+        config: the run; ``config.corpus`` names the corpora. A folder of audio among them is
+            labelled first, into a corpus in the run's folder.
         folder: where checkpoints, ``metrics.csv`` and ``config.json`` go.
         listener: who is told how it goes.
         overwrite: start anew over a run that is there.
@@ -30,28 +35,24 @@ def distill(
     Raises:
         UsageError: no corpus was named, or a setting makes no sense.
         CorpusError: a corpus is broken.
+        ModelUnavailableError: audio must be labelled, and its teacher is not here.
         TrainingError: the data cannot be used, or the run fails.
         KeyboardInterrupt: it was interrupted; its state is saved.
     """
     if not config.corpus:
         raise UsageError("No corpus was given.", hint="Name one with --corpus DIR.")
-    start = runs.fresh(config.student)
     with place(config) as here:
         told: Listener = (listener or Silent()) if here.leads else Silent()
         if here.leads:
             runs.prepare(folder, overwrite=overwrite)
         here.wait()
-        sources = corpora(config)
-        teachers = [
-            t["name"] for path in config.corpus for t in Corpus.open(path).description.teachers
-        ]
-        names = "+".join(dict.fromkeys(str(name) for name in teachers))
-        start = runs.Start(start.architecture, start.front_end, teacher=names)
-        return runs.execute(config, sources, start, here, folder, told)
+        labelled = replace(config, corpus=_corpora(config, folder, here, told))
+        start = runs.fresh(config.student, teacher=teachers(labelled.corpus))
+        return runs.execute(config, sources(labelled), start, here, folder, told)
 
 
-def corpora(config: DistillConfig) -> list[Source]:
-    """The sources that a configuration names."""
+def sources(config: DistillConfig) -> list[Source]:
+    """The recordings that a configuration names."""
     weights = weights_for(config.corpus, config.weight)
     return [
         corpus_source(
@@ -60,3 +61,57 @@ def corpora(config: DistillConfig) -> list[Source]:
         )
         for path, weight in zip(config.corpus, weights, strict=True)
     ]  # fmt: skip
+
+
+def teachers(corpora: tuple[str, ...]) -> str:
+    """Who labelled some corpora: names joined by ``+``."""
+    names = [t["name"] for path in corpora for t in Corpus.open(path).description.teachers]
+    return "+".join(dict.fromkeys(str(name) for name in names))
+
+
+def _corpora(config: DistillConfig, folder: Path, here: Place, told: Listener) -> tuple[str, ...]:
+    """The corpora to learn from; the leading process labels what is none yet."""
+    if not here.leads:
+        here.wait()
+    found = tuple(
+        _labelled(config, path, folder / "corpus" / str(number), told)
+        for number, path in enumerate(config.corpus, 1)
+    )
+    if here.leads:
+        here.wait()
+    return found
+
+
+def _labelled(config: DistillConfig, path: str, target: Path, told: Listener) -> str:
+    """A corpus as it is; a folder of audio labelled, as ``label-corpus`` would."""
+    if not Path(path).is_dir() or (Path(path) / "corpus.json").exists():
+        return path
+    names = config.teacher or (DEFAULT_TEACHER,)
+    told.message(
+        f"{path} is no corpus: its recordings are labelled by {' and '.join(names)} first, as "
+        f"`chordtool label-corpus` does, into {target}."
+    )
+    spare = config.spare_semitones
+    target.parent.mkdir(parents=True, exist_ok=True)
+    prepared = prepare(
+        Request(
+            output=target, sources=(path,), teachers=names,
+            front_end=f"default+{spare}" if spare else "default",
+        )
+    )  # fmt: skip
+    executor = make_executor(prepared)
+    done = len(prepared.planned.done)
+    total = done + len(prepared.planned.todo)
+
+    def count(_path: str, _row: Row) -> None:
+        nonlocal done
+        done += 1
+        told.prepared(done, total)
+
+    try:
+        summary = carry_out(prepared, executor, count)
+    finally:
+        executor.close()
+    for recording, why in summary.failures:
+        told.message(f"{recording}: {why}")
+    return str(target)

@@ -6,15 +6,13 @@ no teacher.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
-from chordtool.corpus.recipe import with_spare
+from chordtool.corpus.ensemble import Ensemble
+from chordtool.corpus.recipe import Recipe, make_recipe, with_spare
 from chordtool.errors import UsageError
-from chordtool.models import Model, load_model
 from chordtool.training import checkpoint, runs
 from chordtool.training.config import FinetuneConfig
 from chordtool.training.data import Source
@@ -63,9 +61,8 @@ def starting_student(config: FinetuneConfig) -> runs.Start:
     """
     path = Path(config.student)
     card, weights = checkpoint.load_checkpoint(path)
-    return runs.Start(
-        card.architecture, card.front_end, weights, config.teacher or card.teacher, str(path)
-    )
+    card = replace(card, teacher="+".join(config.teacher) or card.teacher)
+    return runs.Start(card, weights, parent=str(path))
 
 
 def _sources(
@@ -93,15 +90,17 @@ def _labelled(
     folders = folders or [None] * len(config.labels)
     weights = weights_for(config.labels, config.weight)
     cache = Cache(Path(config.cache) if config.cache else folder / "cache")
-    front_end = with_spare(replace(start.front_end, mean=0.0, std=1.0), config.spare_semitones)
-    teacher, teacher_id = _teacher(config, start)
+    front_end = with_spare(replace(start.card.front_end, mean=0.0, std=1.0), config.spare_semitones)
+    recipe = _teachers(config, start)
+    teachers = None if recipe is None else lru_cache(maxsize=1)(partial(Ensemble, recipe))
+    teachers_id = "" if recipe is None else recipe.labels_fingerprint
     sources = []
     for name, audio_folder, weight in zip(config.labels, folders, weights, strict=True):
         found = match(Path(name), audio_folder)
         told.message(f"{name}: {len(found.pairs)} recordings with labels.")
         source, failed = labelled_source(
             found, cache, front_end, name=name, weight=weight,
-            song_pattern=config.song_pattern, teacher=teacher, teacher_id=teacher_id,
+            song_pattern=config.song_pattern, teachers=teachers, teachers_id=teachers_id,
             tell=told.prepared,
         )  # fmt: skip
         for line in summary([found], failed):
@@ -110,16 +109,14 @@ def _labelled(
     return sources
 
 
-def _teacher(config: FinetuneConfig, start: runs.Start) -> tuple[Callable[[], Model] | None, str]:
-    """How to load the teacher, and what names its posteriors in the cache."""
+def _teachers(config: FinetuneConfig, start: runs.Start) -> Recipe | None:
+    """Who teaches beside the labels; ``None`` if nobody does."""
     if config.kd_alpha == 0:
-        return None, ""
-    name = config.teacher or start.teacher
-    if not name:
+        return None
+    names = config.teacher or tuple(filter(None, start.card.teacher.split("+")))
+    if not names:
         raise UsageError(
             "The student's card names no teacher.",
             hint="Name one with --teacher, or train without: --kd-alpha 0.",
         )
-    load = lru_cache(maxsize=1)(lambda: load_model(name))
-    card = load().card.to_json()
-    return load, f"{name}-{hashlib.sha256(card.encode()).hexdigest()}"
+    return make_recipe(names, front_end=start.card.front_end)

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from chordtool import audio
+from chordtool.audio.signals import open_signals
 from chordtool.constantq import log_cqt
-from chordtool.decoding import log_probabilities
+from chordtool.corpus.ensemble import Ensemble
 from chordtool.errors import ChordtoolError, TrainingError
 from chordtool.evaluation.files import label_files
 from chordtool.files import atomic_write
@@ -28,14 +29,12 @@ from chordtool.formats import read_transcription
 from chordtool.formats.lab import read_lab_segments
 from chordtool.frontend import FrontEnd
 from chordtool.matching import Matches, match_by_name
-from chordtool.models.base import Model
-from chordtool.models.posteriors import resample_posteriors
 from chordtool.segments import Segment
 from chordtool.training import slices
 from chordtool.training.data import Source, Track
 from chordtool.training.sources import read_log_posteriors, song_names
 from chordtool.types import Labels
-from chordtool.vocabulary import MASKED, N_CLASSES, class_of
+from chordtool.vocabulary import MASKED, class_of
 
 Tell = Callable[[int, int], None]
 """(recordings done, recordings in all)"""
@@ -137,18 +136,18 @@ class Cache:
 
     def posteriors(
         self, path: Path, digest: str, front_end: FrontEnd, n_frames: int, seconds: float,
-        teacher: Callable[[], Model], teacher_id: str,
+        teachers: Callable[[], Ensemble], teachers_id: str,
     ) -> Path:  # fmt: skip
-        """A teacher's posteriors at the student's frames, computed if they are not there.
+        """Posteriors of teachers at the student's frames, computed if they are not there.
 
         Returns:
             the safetensors file with ``log_posteriors`` float16 [frames, 170].
         """
         frames = f"{front_end.frame_seconds:.12g}-{front_end.chunk_samples}-{n_frames}"
-        target = self._path(digest, hashlib.sha256(f"{teacher_id}-{frames}".encode()).hexdigest())
+        target = self._path(digest, hashlib.sha256(f"{teachers_id}-{frames}".encode()).hexdigest())
         if _metadata(target) is None:
-            log_posteriors = teacher_posteriors(teacher(), path, front_end, n_frames, seconds)
-            _write(target, {"log_posteriors": log_posteriors}, {"teacher": teacher_id})
+            log_posteriors = teacher_posteriors(teachers(), path, front_end, n_frames, seconds)
+            _write(target, {"log_posteriors": log_posteriors}, {"teachers": teachers_id})
         return target
 
     def _path(self, digest: str, kind: str) -> Path:
@@ -156,32 +155,20 @@ class Cache:
 
 
 def teacher_posteriors(
-    teacher: Model, path: Path, front_end: FrontEnd, n_frames: int, seconds: float
+    teachers: Ensemble, path: Path, front_end: FrontEnd, n_frames: int, seconds: float
 ) -> NDArray[np.float16]:
-    """What a teacher says about a recording, at the student's frames.
+    """What teachers say about a recording, at the student's frames.
 
     Returns:
         float16 [frames, 170]: log-probabilities, cut off at e**-46. Rounding loses less than
         0.016 nats, and less than 0.004 where a class is above e**-8.
 
     Raises:
-        TrainingError: the teacher has another vocabulary.
+        AudioError: the recording cannot be decoded, or is too short for a teacher.
     """
-    if teacher.card.vocabulary != "large":
-        raise TrainingError(
-            f"The teacher {teacher.card.name} has the vocabulary {teacher.card.vocabulary!r}.",
-            hint="A teacher of these students needs the large one.",
-        )
-    samples = audio.load(path, teacher.card.front_end.sample_rate).samples
-    logits = teacher.logits(teacher.features(samples))
-    probabilities = np.exp(log_probabilities(logits))
-    resampled = resample_posteriors(
-        probabilities,
-        teacher.card.front_end.frame_edges(len(logits), seconds),
-        front_end.frame_edges(n_frames, seconds),
-    )
-    assert resampled.shape == (n_frames, N_CLASSES)
-    stored: NDArray[np.float16] = np.log(np.maximum(resampled, 1e-20)).astype(np.float16)
+    with open_signals(path, teachers.sample_rates) as signals:
+        opinion = teachers.listen(signals, front_end.frame_edges(n_frames, seconds))
+    stored: NDArray[np.float16] = np.maximum(opinion.log_probabilities, -46.0).astype(np.float16)
     return stored
 
 
@@ -193,8 +180,8 @@ def labelled_source(
     name: str,
     weight: float = 1.0,
     song_pattern: str | None = None,
-    teacher: Callable[[], Model] | None = None,
-    teacher_id: str = "",
+    teachers: Callable[[], Ensemble] | None = None,
+    teachers_id: str = "",
     tell: Tell | None = None,
 ) -> tuple[Source, dict[Path, str]]:
     """Recordings with ground truth, their features computed or taken from the cache.
@@ -214,9 +201,9 @@ def labelled_source(
             digest = audio_digest(path)
             stored, n_frames, seconds = cache.features(path, digest, front_end)
             soft = None
-            if teacher is not None:
+            if teachers is not None:
                 soft = cache.posteriors(
-                    path, digest, front_end, n_frames, seconds, teacher, teacher_id
+                    path, digest, front_end, n_frames, seconds, teachers, teachers_id
                 )
         except ChordtoolError as error:
             if isinstance(error, TrainingError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,21 +14,24 @@ import torch
 from torch import Tensor, nn
 
 from chordtool.errors import TrainingError, UsageError
+from chordtool.evaluation import METRICS
 from chordtool.files import atomic_write
-from chordtool.frontend import FrontEnd
 from chordtool.models.card import ModelCard
 from chordtool.models.students import build
 from chordtool.training import checkpoint
 from chordtool.training.config import TrainConfig, student_front_end
 from chordtool.training.data import Segments, Source, feature_statistics
 from chordtool.training.devices import Place
+from chordtool.training.judge import judge
 from chordtool.training.loop import Trainer
 from chordtool.training.progress import Listener
+from chordtool.training.report import write_report
 from chordtool.training.split import Split, split_songs
-from chordtool.training.state import Outcome
+from chordtool.training.state import TIME, Outcome
 from chordtool.vocabulary import N_CLASSES
 
 CONFIG: Final = "config.json"
+REPORT: Final = "report.html"
 SPLIT: Final = "split.json"
 MAX_SPLIT_BYTES: Final = 256 << 20
 
@@ -35,19 +40,17 @@ MAX_SPLIT_BYTES: Final = 256 << 20
 class Start:
     """What a run starts from."""
 
-    architecture: str
-    front_end: FrontEnd
-    """With mean and deviation if ``weights`` are given."""
+    card: ModelCard
+    """Architecture and front end; with mean and deviation if there are weights."""
     weights: dict[str, Tensor] | None = None
     """``None``: random ones."""
-    teacher: str = ""
     parent: str = ""
     """The student that the weights are from."""
 
 
-def fresh(architecture: str) -> Start:
+def fresh(architecture: str, teacher: str = "") -> Start:
     """Random weights of an architecture, with the students' front end."""
-    return Start(architecture, student_front_end())
+    return Start(ModelCard("", architecture, student_front_end(), teacher=teacher))
 
 
 def prepare(folder: Path, *, overwrite: bool) -> None:
@@ -57,7 +60,7 @@ def prepare(folder: Path, *, overwrite: bool) -> None:
         UsageError: the folder holds something else.
     """
     ours = (checkpoint.STATE, checkpoint.BEST, checkpoint.LAST, CONFIG, SPLIT, "metrics.csv",
-            "report.html")  # fmt: skip
+            REPORT)  # fmt: skip
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file.", hint="Name a folder with -o.")
     if overwrite:
@@ -109,9 +112,34 @@ def execute(
         _write_json(folder / SPLIT, split.songs())
     listener.message(_described(train, validation, split))
     try:
-        return trainer.run()
+        outcome = trainer.run()
     finally:
         listener.close()
+    if place.leads and outcome.finished != TIME and not (folder / REPORT).exists():
+        listener.message("Judging the best checkpoint.")
+        report(folder, config, outcome, split)
+    place.wait()
+    return outcome
+
+
+def report(folder: Path, config: TrainConfig, outcome: Outcome, split: Split) -> None:
+    """Judge the best checkpoint on the songs that it did not learn from, write ``report.html``,
+    and note the scores on the checkpoint's card."""
+    card, weights = checkpoint.load_checkpoint(folder)
+    student = build(card.architecture, n_bins=card.front_end.n_bins, n_classes=N_CLASSES)
+    checkpoint.load_weights(student, card, weights)
+    parts = {"validation": split.validation, "test": split.test}
+    judged = {name: judge(student, card, sources) for name, sources in parts.items() if sources}
+    scores = {name: found for name, found in judged.items() if found is not None}
+    metrics = {
+        f"{name}/{metric}": found[metric].value
+        for name, found in scores.items()
+        for metric in (*METRICS, "acqa")
+        if math.isfinite(found[metric].value)
+    }
+    card = replace(card, metrics={**card.metrics, **metrics})
+    checkpoint.save_checkpoint(folder / checkpoint.BEST, weights, card)
+    write_report(folder, config, card, outcome, scores)
 
 
 def _student(
@@ -119,13 +147,13 @@ def _student(
 ) -> tuple[nn.Module, ModelCard]:
     """The student with its first weights, and its card."""
     torch.manual_seed(config.seed)
+    front_end = start.card.front_end
     student = build(
-        start.architecture,
-        n_bins=start.front_end.n_bins,
+        start.card.architecture,
+        n_bins=front_end.n_bins,
         n_classes=N_CLASSES,
         dropout=config.dropout,
     )
-    front_end = start.front_end
     if start.weights is None:
         state = folder / checkpoint.STATE
         if state.exists():
@@ -134,12 +162,13 @@ def _student(
         else:
             mean, std = feature_statistics(split.train, front_end)
             front_end = replace(front_end, mean=mean, std=std)
-    card = ModelCard(
+    card = replace(
+        start.card,
         name=folder.resolve().name,
-        architecture=start.architecture,
         front_end=front_end,
         segment_frames=config.segment_frames,
-        teacher=start.teacher,
+        licence=config.licence,
+        metrics={},
         training={
             "command": config.command,
             "parent": start.parent,
@@ -154,8 +183,10 @@ def _student(
 
 def _data_facts(source: Source) -> dict[str, Any]:
     frames = sum(t.n_frames for t in source.tracks)
+    digest = hashlib.sha256("\n".join(sorted(t.digest for t in source.tracks)).encode())
     return {
         "name": Path(source.name).name,
+        "sha256": digest.hexdigest(),
         "recordings": len(source.tracks),
         "hours": round(frames * source.front_end.frame_seconds / 3600, 3),
         "weight": source.weight,

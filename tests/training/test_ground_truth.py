@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from chordtool.constantq import log_cqt
+from chordtool.corpus.ensemble import Ensemble
 from chordtool.corpus.recipe import with_spare
 from chordtool.errors import TrainingError, UsageError
 from chordtool.frontend import BTC_FRONT_END, FrontEnd
@@ -34,12 +35,12 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_songs(tmp_path_factory.mktemp("gt") / "songs", n=3)
 
 
-class ToyTeacher:
-    """A projection of a coarser constant-Q; counts how often it is asked."""
+class ToyTeacher(Ensemble):
+    """A projection of a coarser constant-Q, alone; counts how often it is asked."""
 
-    def __init__(self, vocabulary: str = "large") -> None:
-        front_end = FrontEnd(hop_length=4096)
-        self.card = ModelCard("toy", "toy", front_end, vocabulary=vocabulary)
+    def __init__(self) -> None:
+        self.card = ModelCard("toy", "toy", FrontEnd(hop_length=4096))
+        self._models, self._weights, self._average = [self], [1.0], "geometric"
         self.projection = np.random.default_rng(0).normal(0, 0.1, (144, 170)).astype(np.float32)
         self.calls = 0
 
@@ -187,7 +188,7 @@ def test_cached_posteriors_are_those_of_the_teacher(tmp_path: Path, songs: Path)
     teacher = ToyTeacher()
     source, failed = labelled_source(
         match(songs), Cache(tmp_path), FrontEnd(), name="songs",
-        teacher=lambda: teacher, teacher_id="toy-1",
+        teachers=lambda: teacher, teachers_id="toy-1",
     )  # fmt: skip
     assert not failed
     assert teacher.calls == 3
@@ -221,14 +222,9 @@ def test_a_teacher_is_asked_once_for_each_recording(tmp_path: Path, songs: Path)
     for _ in range(2):
         labelled_source(
             match(songs), Cache(tmp_path), FrontEnd(), name="songs",
-            teacher=lambda: teacher, teacher_id="toy-1",
+            teachers=lambda: teacher, teachers_id="toy-1",
         )  # fmt: skip
     assert teacher.calls == 3
-
-
-def test_a_teacher_of_25_classes_is_one_sentence(songs: Path) -> None:
-    with pytest.raises(TrainingError, match="vocabulary"):
-        teacher_posteriors(ToyTeacher("majmin"), songs / "song-0.wav", FrontEnd(), 44, 4.0)
 
 
 def test_a_recording_that_cannot_be_decoded_is_left_out_and_told(tmp_path: Path) -> None:

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from chordtool.corpus.recipe import with_spare
+from chordtool.errors import TrainingError, UsageError
+from chordtool.frontend import FrontEnd
+from chordtool.models.students import build
+from chordtool.training import checkpoint
+from chordtool.training.distill import distill
+from tests.training.made import SMALL, distill_config, make_corpus
+
+TINY = {"batch_size": 3, "segment_frames": 6, "stride": 6, "epochs": 2, "checkpoint_steps": 1}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_corpus(tmp_path_factory.mktemp("distill") / "corpus", n=4, frames=12)
+
+
+@pytest.fixture(scope="module")
+def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nobody interrupted."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    distill(distill_config(corpus, **TINY), folder)
+    return folder
+
+
+def weights(folder: Path, name: str = checkpoint.LAST) -> dict[str, torch.Tensor]:
+    return checkpoint.load_checkpoint(folder / name)[1]
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_a_run_leaves_what_it_promises(whole: Path) -> None:
+    assert {p.name for p in whole.iterdir()} == {
+        "best.safetensors", "last.safetensors", "state.safetensors", "metrics.csv",
+        "config.json", "split.json", "report.html",
+    }  # fmt: skip
+    card, found = checkpoint.load_checkpoint(whole)
+    student = build(card.architecture, n_bins=card.front_end.n_bins, n_classes=170)
+    checkpoint.load_weights(student, card, found)
+    assert (card.name, card.architecture, card.teacher) == ("run", "btc", "toy")
+    assert card.front_end.std > 0.1
+    assert card.training["data"][0]["recordings"] == 3
+    assert len(card.training["data"][0]["sha256"]) == 64
+    assert 0 <= card.metrics["validation/majmin"] <= 1
+    split = json.loads((whole / "split.json").read_text())
+    assert len(split["train"]) == 3
+    assert len(split["validation"]) == 1
+    with (whole / "metrics.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 2
+
+
+@pytest.mark.parametrize("student", ["2e1d"])
+def test_the_other_student_trains_too(corpus: Path, tmp_path: Path, student: str) -> None:
+    setting = distill_config(corpus, **{**TINY, "epochs": 1, "student": student, "kd_alpha": 0.5})
+    distill(setting, tmp_path / "run")
+    assert checkpoint.load_checkpoint(tmp_path / "run")[0].architecture == student
+
+
+def test_a_wider_corpus_serves_the_same_student(tmp_path: Path) -> None:
+    wide = make_corpus(tmp_path / "c", n=4, frames=12, front_end=with_spare(FrontEnd(), 6))
+    setting = distill_config(wide, **{**TINY, "epochs": 1, "pitch_low": -5, "pitch_high": 6})
+    distill(setting, tmp_path / "run")
+    card, _ = checkpoint.load_checkpoint(tmp_path / "run")
+    assert card.front_end.n_bins == 144
+    assert card.front_end.fmin == FrontEnd().fmin
+
+
+def test_another_front_end_is_one_sentence(tmp_path: Path) -> None:
+    other = make_corpus(tmp_path / "c", n=4, frames=12, front_end=FrontEnd(hop_length=1024))
+    with pytest.raises(TrainingError, match="front end of the student differ"):
+        distill(distill_config(other, **TINY), tmp_path / "run")
+
+
+def test_one_song_is_not_enough_and_says_so(tmp_path: Path) -> None:
+    single = make_corpus(tmp_path / "c", n=1, frames=12)
+    with pytest.raises(TrainingError, match="split is empty"):
+        distill(distill_config(single, **TINY), tmp_path / "run")
+
+
+def test_no_corpus_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No corpus"):
+        distill(distill_config(tmp_path, **TINY).__class__(), tmp_path / "run")
+
+
+def test_a_folder_with_other_things_is_left_alone(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"")
+    with pytest.raises(UsageError, match="holds no run"):
+        distill(distill_config(corpus, **TINY), tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["photo.jpg"]
+
+
+def test_overwriting_starts_anew(corpus: Path, whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run")
+    setting = distill_config(corpus, **{**TINY, "seed": 7, "epochs": 1})
+    with pytest.raises(TrainingError, match="other settings"):
+        distill(setting, tmp_path / "run")
+    outcome = distill(setting, tmp_path / "run", overwrite=True)
+    assert outcome.state.epoch == 1
+
+
+def test_a_broken_state_is_one_sentence(corpus: Path, whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run")
+    state = tmp_path / "run" / checkpoint.STATE
+    state.write_bytes(state.read_bytes()[:5000])
+    with pytest.raises(TrainingError, match="cannot go on") as caught:
+        distill(distill_config(corpus, **TINY), tmp_path / "run")
+    assert "--overwrite" in caught.value.hint
+
+
+# In processes of their own
+
+
+def arguments(corpus: Path, folder: Path, **settings: object) -> list[str]:
+    options = {**SMALL, **TINY, **settings}
+    found = [sys.executable, "-m", "chordtool", "distill", "--corpus", str(corpus), "-o",
+             str(folder)]  # fmt: skip
+    for name, value in options.items():
+        found += ["--" + name.replace("_", "-"), str(value)]
+    return found
+
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CHORDTOOL_CONFIG": ""}
+
+
+def wait_for(path: Path, process: subprocess.Popen[bytes], seconds: float = 300.0) -> None:
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert process.poll() is None, "it ended before it had begun"
+        assert time.monotonic() < end, f"{path.name} did not come"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.4])
+def test_a_killed_run_goes_on_to_the_same_weights(
+    corpus: Path, whole: Path, tmp_path: Path, delay: float
+) -> None:
+    folder = tmp_path / "run"
+    process = subprocess.Popen(
+        arguments(corpus, folder), env=ENVIRONMENT, stderr=subprocess.DEVNULL
+    )
+    wait_for(folder / checkpoint.STATE, process)
+    time.sleep(delay)
+    process.kill()
+    process.wait()
+    checkpoint.load_state(folder / checkpoint.STATE)  # It is whole, whenever the kill came.
+    again = subprocess.run(arguments(corpus, folder), env=ENVIRONMENT, capture_output=True)
+    assert again.returncode == 0, again.stderr
+    for name in (checkpoint.LAST, checkpoint.BEST):
+        assert same(weights(whole, name), weights(folder, name))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_saves_and_says_how_to_go_on(
+    corpus: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    folder = tmp_path / "run"
+    command = arguments(corpus, folder, epochs=100_000, checkpoint_steps=0)
+    process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE)
+    wait_for(folder / checkpoint.STATE, process)
+    time.sleep(0.5)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert b"the same command goes on" in said
+    assert b"Traceback" not in said
+    state, _, _ = checkpoint.load_state(folder / checkpoint.STATE)
+    assert state["progress"]["finished"] == ""
+
+
+def test_two_processes_train_as_one(corpus: Path, tmp_path: Path) -> None:
+    settings = {**TINY, "batch_size": 4, "epochs": 1, "dropout": 0.0, "kd_alpha": 0.3,
+                "lr": 1e-3, "schedule": "constant", "gain_db": 3.0}  # fmt: skip
+    one = distill(distill_config(corpus, **settings), tmp_path / "one")
+    command = arguments(corpus, tmp_path / "two", **settings)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run([*launch, *command[1:]], env=ENVIRONMENT, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    _, ours = checkpoint.load_checkpoint(tmp_path / "one" / checkpoint.LAST)
+    _, theirs = checkpoint.load_checkpoint(tmp_path / "two" / checkpoint.LAST)
+    for name, tensor in ours.items():
+        assert torch.allclose(tensor, theirs[name], atol=2e-4), name
+    with (tmp_path / "two" / "metrics.csv").open() as file:
+        row = next(csv.DictReader(file))
+    expected = one.state.history[0]
+    for key in ("train_loss", "validation_loss", "validation_accuracy"):
+        assert float(row[key]) == pytest.approx(expected[key], rel=2e-3)
+
+
+def test_a_batch_that_two_processes_cannot_share_is_one_sentence(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="cannot be shared by 2"):
+        distill(distill_config(corpus, **TINY), tmp_path / "run")
+
+
+def test_a_device_that_is_not_there_is_one_sentence(corpus: Path, tmp_path: Path) -> None:
+    for device in ("cuda:9", "nonsense"):
+        with pytest.raises(UsageError, match="no device"):
+            distill(distill_config(corpus, **{**TINY, "device": device}), tmp_path / "run")

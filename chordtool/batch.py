@@ -9,7 +9,6 @@ from functools import lru_cache
 from pathlib import Path
 
 from chordtool.errors import ChordtoolError, FormatError, UsageError
-from chordtool.executors import Executor, ProcessExecutor, SerialExecutor, WorkerDiedError
 from chordtool.files import atomic_write
 from chordtool.formats import FormatOptions, load_format, render
 from chordtool.models.onnx import OnnxModel
@@ -125,6 +124,9 @@ def run(tasks: Sequence[Task], settings: Settings, n_jobs: int = 1) -> Iterator[
     if not wanted:
         return
     transcriber: Transcriber | None = settings.transcriber()
+    # Imported here, because a single song to standard output has no use for processes.
+    from chordtool.executors import Executor, ProcessExecutor, SerialExecutor
+
     executor: Executor = SerialExecutor()
     if n_jobs > 1 and len(wanted) > 1:
         executor = ProcessExecutor(min(n_jobs, len(wanted)))
@@ -191,6 +193,8 @@ def _transcribe(task: Task, settings: Settings, transcriber: Transcriber) -> Out
 
 
 def _failure(task: Task, error: Exception) -> Outcome:
+    from chordtool.executors import WorkerDiedError
+
     if isinstance(error, WorkerDiedError):
         return Outcome(task.source, FAILED, message="It crashed the decoder.")
     if isinstance(error, ChordtoolError):

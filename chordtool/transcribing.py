@@ -10,7 +10,6 @@ from typing import BinaryIO
 from chordtool import batch
 from chordtool.audio import find_audio
 from chordtool.errors import UsageError
-from chordtool.executors import default_jobs
 from chordtool.formats import FormatOptions, format_for_path, load_format, render
 
 STANDARD_INPUT = "-"
@@ -118,5 +117,7 @@ def run(
     request: Request, tasks: Sequence[batch.Task], failed: Sequence[batch.Outcome]
 ) -> Iterator[batch.Outcome]:
     """Do what was planned; see :func:`chordtool.batch.run`."""
+    from chordtool.executors import default_jobs
+
     yield from failed
     yield from batch.run(tasks, request.settings, request.n_jobs or default_jobs())

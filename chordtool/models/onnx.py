@@ -85,6 +85,8 @@ class OnnxModel:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
+        # What `chordtool export` writes leaves nothing to optimise; looking for it takes time.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         # The arena keeps what the largest batch took; a song is over too soon to gain by it.
         options.enable_cpu_mem_arena = False
         try:
@@ -156,8 +158,10 @@ class Hearing:
 
         Args:
             samples: float32 [n], all samples so far, from the start.
-            finished: whether these are all.
+            finished: whether these are all. Until then another thread is busy decoding, and the
+                windows are answered on this one alone.
         """
+        self._windows.alone = not finished
         for features in self._cqt.log_advance(samples, finished=finished):
             self.add(features)
 

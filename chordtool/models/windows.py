@@ -109,6 +109,8 @@ class WindowStream:
         self._stride = windows.stride(frames)
         self._windows = windows
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self.alone = False
+        """Answer on the calling thread, because the cores are needed for something else."""
         self._pieces: list[Features] = []
         self._pending = 0
         self._n = 0
@@ -149,7 +151,7 @@ class WindowStream:
     def _answer(self, frames: Features, count: int) -> None:
         starts = range(0, count * self._stride, self._stride)
         batch = np.stack([frames[s : s + self._frames] for s in starts])
-        if self._pool is None:
+        if self._pool is None or self.alone:
             self._answers.append(self._forward(batch))
         else:
             self._answers.append(self._pool.submit(self._forward, batch))

@@ -219,7 +219,8 @@ def _packed(message: memoryview) -> list[int]:
 
 
 def _value_info(message: memoryview) -> tuple[str, tuple[int | str, ...]]:
-    name, shape = "", ()
+    name = ""
+    shape: tuple[int | str, ...] = ()
     for number, _, value in _fields(message):
         if number == 1 and isinstance(value, memoryview):
             name = bytes(value).decode()

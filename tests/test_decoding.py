@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -77,7 +79,7 @@ def test_segments_tile_the_recording(
         return
     assert segments[0].start == 0
     assert segments[-1].end == seconds
-    for before, after in zip(segments, segments[1:], strict=False):
+    for before, after in pairwise(segments):
         assert before.end == after.start
         assert before.label != after.label
     for segment in segments:

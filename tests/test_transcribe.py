@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def tiles(data: bytes, seconds: float) -> None:
     segments = read_lab(data).segments
     assert segments[0].start == 0
     assert segments[-1].end == pytest.approx(seconds, abs=0.002)
-    for before, after in zip(segments, segments[1:], strict=False):
+    for before, after in pairwise(segments):
         assert before.end == after.start
 
 

@@ -7,13 +7,28 @@ loads as it is; only its BiLSTM, which no forward pass uses, is left out.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from chordtool import catalogue
+from chordtool.constantq import log_cqt
+from chordtool.decoding import Decoding
+from chordtool.errors import ModelError
+from chordtool.frontend import BTC_FRONT_END
 from chordtool.models import kernels
+from chordtool.models.btc_checkpoint import read_checkpoint
+from chordtool.models.card import ModelCard
+from chordtool.models.windows import run_windows
+from chordtool.types import Features, Logits, Samples
+from chordtool.vocabulary import VOCABULARIES
 
+SEGMENT_FRAMES = 108
 WIDTH = 128
 N_HEADS = 4
 N_LAYERS = 8
@@ -203,3 +218,88 @@ class BTC(nn.Module):
         """
         output: Tensor = self.output_layer(self.self_attn_layers(features))
         return output
+
+
+def load() -> BtcModel:
+    """The public checkpoint on this machine, as a model.
+
+    Raises:
+        ModelUnavailableError: it is not here.
+        ModelError: it is damaged.
+    """
+    (path,) = catalogue.weights("btc")
+    return BtcModel.from_checkpoint(path)
+
+
+class BtcModel:
+    """BTC as its authors run it: blocks of 108 frames side by side, the likeliest class of each.
+
+    Args:
+        network: with the weights of the checkpoint.
+        card: with the checkpoint's mean and deviation on its front end.
+    """
+
+    def __init__(self, network: BTC, card: ModelCard) -> None:
+        self.card = card
+        self._network = network.eval().requires_grad_(False)
+
+    @classmethod
+    def from_checkpoint(cls, path: Path) -> BtcModel:
+        """Read a checkpoint of the public format, for 170 or 25 classes.
+
+        Raises:
+            ModelError: it is broken, hostile, or not of this architecture.
+        """
+        checkpoint = read_checkpoint(path)
+        weights = checkpoint.weights
+        head = weights.get("output_layer.output_projection.bias")
+        by_classes = {len(labels): name for name, labels in VOCABULARIES.items()}
+        n_classes = head.numel() if head is not None else 0
+        if n_classes not in by_classes:
+            raise _unfit(path, f"it has {n_classes} classes")
+        network = BTC(n_classes=n_classes)
+        wanted = network.state_dict()
+        if wanted.keys() != weights.keys():
+            raise _unfit(path, "its parameters have other names")
+        for name, tensor in weights.items():
+            if tensor.shape != wanted[name].shape or tensor.dtype != torch.float32:
+                raise _unfit(path, f"{name} has another shape or type")
+            if not bool(torch.isfinite(tensor).all()):
+                raise _unfit(path, f"{name} is not finite")
+        network.load_state_dict(weights)
+        described = catalogue.CATALOGUE["btc"]
+        card = ModelCard(
+            name="btc",
+            architecture="btc",
+            front_end=replace(BTC_FRONT_END, mean=checkpoint.mean, std=checkpoint.std),
+            vocabulary=by_classes[n_classes],
+            segment_frames=SEGMENT_FRAMES,
+            decoding=Decoding(method="argmax"),
+            licence=described.licence,
+            source=described.source,
+            description=described.description,
+        )
+        return cls(network, card)
+
+    def features(self, samples: Samples) -> Features:
+        """Log constant-Q of each 10 s on their own, float32 [frames, 144], not normalised."""
+        return log_cqt(samples, self.card.front_end)
+
+    def logits(self, features: Features) -> Logits:
+        """Frame logits, float32 [frames, classes]; the last block is filled up with zeros."""
+        if len(features) == 0:
+            return np.zeros((0, len(VOCABULARIES[self.card.vocabulary])), np.float32)
+        normalised = self.card.front_end.normalise(features)
+        return run_windows(self._forward, normalised, SEGMENT_FRAMES)
+
+    def _forward(self, blocks: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            logits: NDArray[np.float32] = self._network(torch.from_numpy(blocks)).numpy()
+        return logits
+
+
+def _unfit(path: Path, why: str) -> ModelError:
+    return ModelError(
+        f"The checkpoint {path} does not hold BTC: {why}.",
+        hint="Run: chordtool models download btc",
+    )

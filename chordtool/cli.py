@@ -7,7 +7,9 @@ each call, with the called command in full and the others as names with a line o
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -85,6 +87,25 @@ COMMANDS: Final[dict[str, Command]] = {
 }
 """Every command in the order of the help."""
 
+_GOES_ON: Final = "The same command goes on where it was."
+RESUMPTION: Final[dict[str, str]] = {
+    "transcribe": "With --skip-existing, the same command does the rest.",
+    "label-corpus": _GOES_ON,
+    "distill": _GOES_ON,
+    "finetune": _GOES_ON,
+    "models": _GOES_ON,
+}
+"""How a command goes on after it was interrupted."""
+_ADVICE: Final[dict[int, str]] = {
+    errno.ENOSPC: "Make room on that disk, then run the same command again.",
+    errno.EDQUOT: "Make room on that disk, then run the same command again.",
+    errno.EACCES: "Mend the permissions, or choose another place.",
+    errno.EPERM: "Mend the permissions, or choose another place.",
+    errno.EROFS: "Choose a place that can be written to.",
+    errno.ENOENT: "Make the folder first, or choose another place.",
+}
+"""What to do about errors of the operating system."""
+
 
 def build(*names: str) -> typer.Typer:
     """The program with the named commands in full and the others as names.
@@ -127,7 +148,30 @@ def _parsed(names: Iterable[str]) -> TyperGroup:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit; the console script and ``python -m chordtool`` call this."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    _mind_signals()
     sys.exit(run(arguments))
+
+
+_asked_to_stop = False
+
+
+def _mind_signals() -> None:
+    """Let SIGTERM interrupt as Ctrl-C does: what was begun is cleared away.
+
+    What is ignored, as in the background of some shells, stays so.
+    """
+    for number, usual in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGTERM, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) == usual:
+            signal.signal(number, _stop)
+
+
+def _stop(number: int, frame: object) -> None:
+    global _asked_to_stop
+    _asked_to_stop = True
+    raise KeyboardInterrupt
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -143,6 +187,8 @@ def run(arguments: Sequence[str]) -> int:
             default_map={} if _completing() else settings.for_call(program, COMMANDS, called),
         )
         sys.stdout.flush()
+        if status == ExitCode.INTERRUPTED:  # the parser catches Ctrl-C and says nothing
+            return _interrupted(arguments)
         return status if isinstance(status, int) else ExitCode.OK
     except ChordtoolError as error:
         return _show(error.message, error.hint, error.exit_code)
@@ -152,15 +198,22 @@ def run(arguments: Sequence[str]) -> int:
         message = error.format_message()  # type: ignore[attr-defined]
         return _show(message, f"`{name} --help` shows how.", ExitCode.USAGE)
     except (KeyboardInterrupt, typer.Abort):
-        return _show("Interrupted.", "", ExitCode.INTERRUPTED)
+        return _interrupted(arguments)
     except BrokenPipeError:
         # Whoever read our output has left. Python would complain once more when it closes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.SOME_FAILED
     except Exception as error:
+        if _asked_to_stop:  # libraries make other exceptions of it, while they are imported
+            return _interrupted(arguments)
         if os.environ.get(DEBUG_ENV):
             raise
         return _show(*_explained(error), ExitCode.SOME_FAILED)
+
+
+def _interrupted(arguments: Sequence[str]) -> int:
+    hint = next((RESUMPTION[word] for word in arguments if word in RESUMPTION), "")
+    return _show("Interrupted.", hint, ExitCode.INTERRUPTED)
 
 
 def _called(arguments: Sequence[str]) -> list[str]:
@@ -178,7 +231,7 @@ def _completing() -> bool:
 def _explained(error: Exception) -> tuple[str, str]:
     if isinstance(error, OSError) and error.strerror:
         where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
-        return f"{where}{error.strerror}.", ""
+        return f"{where}{error.strerror}.", _ADVICE.get(error.errno or 0, "")
     if isinstance(error, MemoryError):
         return "There is not enough memory.", "Use fewer --jobs."
     first = (str(error).splitlines() or [""])[0]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from chordtool.constantq import CqtStream, log_cqt
 from chordtool.errors import ModelError, ModelUnavailableError
+from chordtool.models.bounds import bounded_memory
 from chordtool.models.card import ModelCard
 from chordtool.models.onnx_file import MAX_BYTES, OnnxFacts, inspect
 from chordtool.models.windows import Windows, WindowStream
@@ -90,9 +91,13 @@ class OnnxModel:
         # The arena keeps what the largest batch took; a song is over too soon to gain by it.
         options.enable_cpu_mem_arena = False
         try:
-            self._session = onnxruntime.InferenceSession(
-                self._data, options, providers=["CPUExecutionProvider"]
-            )
+            with bounded_memory():
+                self._session = onnxruntime.InferenceSession(
+                    self._data,
+                    options,
+                    providers=["CPUExecutionProvider"],
+                    enable_fallback=0,  # it would be announced on standard output
+                )
         except Exception as error:  # ONNX Runtime has no common base class of its errors
             raise _failed("cannot be loaded", error) from None
         self._data = None
@@ -130,7 +135,8 @@ class OnnxModel:
         watchdog.daemon = True
         watchdog.start()
         try:
-            answer: Any = self._session.run([OUTPUT], {INPUT: batch}, options)[0]
+            with bounded_memory():
+                answer: Any = self._session.run([OUTPUT], {INPUT: batch}, options)[0]
         except Exception as error:  # as above
             raise _failed("failed on this recording", error) from None
         finally:
@@ -199,7 +205,7 @@ def _stop(options: Any) -> None:
 
 
 def _failed(what: str, error: Exception) -> ModelError:
-    first = (str(error).splitlines() or [""])[0][:200]
+    first = (str(error).splitlines() or [""])[0][:200].strip()
     return ModelError(
         f"The model {what}: {first}", hint="Use a file that `chordtool export` wrote."
     )

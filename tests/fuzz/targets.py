@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import numpy as np
 
@@ -32,7 +31,8 @@ from chordtool.models.card import ModelCard
 from chordtool.models.onnx import OnnxModel
 from chordtool.segments import Alternative, Segment, Transcription
 from chordtool.vocabulary import LARGE, N_CLASSES
-from tests.clips import CODECS, encode as encode_clip
+from tests.clips import CODECS
+from tests.clips import encode as encode_clip
 from tests.fuzz import mutation
 from tests.fuzz.mutation import Mutation
 from tests.tiny_student import tiny_card, tiny_student

@@ -1,0 +1,75 @@
+"""What the program says and does when it is asked to stop, or has no room."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from chordtool import cli
+
+SCRIPT = """
+import os, signal, sys
+from chordtool import batch, cli
+def stop(*arguments, **options):
+    {action}
+batch.run = stop
+from chordtool import transcribing
+transcribing.batch.run = stop
+cli.main(["transcribe", "x.wav", "y.wav", "-o", sys.argv[1]])
+"""
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "os.kill(os.getpid(), signal.SIGTERM)",
+        "os.kill(os.getpid(), signal.SIGINT)",
+        # What numpy makes of a Ctrl-C that comes while it is imported.
+        "\n    try:\n        os.kill(os.getpid(), signal.SIGINT)\n    except KeyboardInterrupt:\n"
+        "        raise ImportError('initialization failed') from None",
+    ],
+)
+def test_whoever_is_asked_to_stop_says_how_to_go_on(action: str, tmp_path: os.PathLike) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(action=action), str(tmp_path)],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 130
+    assert "Interrupted." in done.stderr
+    assert "--skip-existing" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    script = (
+        "import signal, os; from chordtool import cli; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+        "; cli._mind_signals(); os.kill(os.getpid(), signal.SIGINT); print('here')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.stdout == "here\n"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+def test_errors_of_the_disk_come_with_advice(
+    number: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(cli, "_parsed", fail)
+    assert cli.run(["info", "x"]) == 1
+    said = capfd.readouterr().err
+    assert os.strerror(number) in said
+    assert "hint:" in said
+
+
+def test_every_command_that_goes_on_is_a_command() -> None:
+    assert set(cli.RESUMPTION) <= set(cli.COMMANDS)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -67,7 +67,12 @@ def prepare(folder: Path, *, overwrite: bool) -> None:
         for name in ours:
             (folder / name).unlink(missing_ok=True)
     elif folder.is_dir() and not (folder / CONFIG).exists():
-        foreign = [p.name for p in folder.iterdir() if p.name not in ("cache", "corpus")]
+        # Parts are what a run left that was killed while it wrote its first file.
+        foreign = [
+            p.name
+            for p in folder.iterdir()
+            if p.name not in ("cache", "corpus") and not p.name.startswith(".chordtool-")
+        ]
         if foreign:
             raise UsageError(
                 f"{folder} is not empty and holds no run.",

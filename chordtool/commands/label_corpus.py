@@ -64,6 +64,14 @@ def label_corpus(
     average: Annotated[
         Average, typer.Option(help="Mean of the teachers' posteriors.")
     ] = Average.geometric,
+    filter_confidence: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Leave frames unlabelled on which the teachers are less sure; 0 labels all.",
+        ),
+    ] = 0.0,
     student_front_end: Annotated[
         str,
         typer.Option(
@@ -115,6 +123,7 @@ def label_corpus(
         teachers=tuple(teachers or ()) or Request.teachers,
         weights=tuple(weights or ()),
         average=average.value,
+        filter_confidence=filter_confidence,
         front_end=student_front_end,
         n_jobs=jobs,
         shard=shard,

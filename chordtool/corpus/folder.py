@@ -45,6 +45,8 @@ class Description:
     """Tells labels of different teachers, weights or frames apart."""
     average: str = "geometric"
     """How several teachers are averaged: ``"geometric"`` or ``"arithmetic"``."""
+    filter_confidence: float = 0.0
+    """Frames on which the likeliest class has a lower posterior have no label."""
 
     def to_json(self) -> str:
         """The content of ``corpus.json``."""
@@ -55,6 +57,7 @@ class Description:
             "front_end_fingerprint": self.front_end.fingerprint,
             "teachers": list(self.teachers),
             "average": self.average,
+            "filter_confidence": self.filter_confidence,
             "labels_fingerprint": self.labels_fingerprint,
         }
         return json.dumps(document, sort_keys=True, indent=2) + "\n"
@@ -79,6 +82,7 @@ class Description:
                 teachers=tuple(dict(t) for t in document["teachers"]),
                 labels_fingerprint=str(document["labels_fingerprint"]),
                 average=str(document.get("average", "geometric")),
+                filter_confidence=float(document.get("filter_confidence", 0.0)),
             )
         except (ValueError, KeyError, TypeError, RecursionError):
             raise CorpusError(

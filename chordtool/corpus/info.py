@@ -47,6 +47,7 @@ class Info:
             "path": self.path,
             "teachers": list(self.description.teachers),
             "average": self.description.average,
+            "filter_confidence": self.description.filter_confidence,
             "front_end": self.description.front_end.to_dict(),
             "front_end_fingerprint": self.description.front_end.fingerprint,
             "files": self.files,

@@ -24,6 +24,8 @@ from chordtool.corpus.recording import Arrays, Metadata, Recording, write_record
 from chordtool.corpus.statistics import SILENCE_DBFS, describe
 from chordtool.errors import AudioError, ChordtoolError, CorpusError, ModelUnavailableError
 from chordtool.frontend import FrontEnd
+from chordtool.types import Labels
+from chordtool.vocabulary import MASKED
 
 WHOLE_SECONDS: Final = 720.0
 """A recording up to this long is labelled in one go, as it would be transcribed."""
@@ -203,11 +205,18 @@ def compute(recipe: Recipe, signals: Signals, old: Recording | None) -> tuple[Ar
     for part in parts:
         stop = min(part.stop, frames)
         opinion = ensemble.listen(signals, edges[part.first : stop + 1])
-        labels.append(opinion.log_probabilities.argmax(axis=1).astype(np.int16))
+        labels.append(_labels(opinion.log_probabilities, recipe.filter_confidence))
         codes.append(encode(opinion.log_probabilities))
         agreeing += opinion.agreeing
     agreement = agreeing / frames if len(recipe.teachers) > 1 else None
     return Arrays(features, np.concatenate(labels), np.concatenate(codes)), agreement
+
+
+def _labels(log_probabilities: NDArray[np.float32], filter_confidence: float) -> Labels:
+    labels: Labels = log_probabilities.argmax(axis=1).astype(np.int16)
+    if filter_confidence:
+        labels[np.exp(log_probabilities.max(axis=1)) < filter_confidence] = MASKED
+    return labels
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,8 @@ class Recipe:
     """Of the features that are kept, and of the frames that are labelled."""
     average: str = "geometric"
     """Of the teachers' posteriors: ``"geometric"`` or ``"arithmetic"``."""
+    filter_confidence: float = 0.0
+    """Frames on which the likeliest class has a lower posterior get no label."""
 
     @property
     def labels_fingerprint(self) -> str:
@@ -65,7 +67,7 @@ class Recipe:
 
         Front ends with the same frames share labels, whatever their bins are.
         """
-        described = {
+        described: dict[str, Any] = {
             "version": LABELLING_VERSION,
             "teachers": [[t.sha256, t.weight] for t in self.teachers],
             "average": self.average if len(self.teachers) > 1 else "",
@@ -76,6 +78,8 @@ class Recipe:
             ],
             "step": STEP_NATS,
         }
+        if self.filter_confidence:
+            described["filter"] = self.filter_confidence
         text = json.dumps(described, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -86,6 +90,7 @@ class Recipe:
             teachers=tuple(teacher.describe() for teacher in self.teachers),
             labels_fingerprint=self.labels_fingerprint,
             average=self.average,
+            filter_confidence=self.filter_confidence,
         )
 
 
@@ -95,6 +100,7 @@ def make_recipe(
     weights: Sequence[float] = (),
     front_end: FrontEnd | None = None,
     average: str = "geometric",
+    filter_confidence: float = 0.0,
 ) -> Recipe:
     """Look the teachers up and put a recipe together.
 
@@ -103,6 +109,7 @@ def make_recipe(
         weights: one a teacher, positive; equal ones by default.
         front_end: of the features to keep; the students' own by default.
         average: how several teachers are averaged.
+        filter_confidence: least posterior of a label, 0..1; 0 labels every frame.
 
     Raises:
         ModelUnavailableError: a teacher is unknown, or its weights are not here.
@@ -120,13 +127,17 @@ def make_recipe(
         raise UsageError(
             f"There is no average named {average!r}.", hint="Use " + " or ".join(AVERAGES) + "."
         )
+    if not 0 <= filter_confidence <= 1:
+        raise UsageError(
+            f"A confidence of {filter_confidence:g} does not exist.", hint="It lies within 0..1."
+        )
     total = sum(weights) or float(len(teachers))
     shares = [round(w / total, 6) for w in (weights or [1.0] * len(teachers))]
     found = [replace(look_up(name), weight=w) for name, w in zip(teachers, shares, strict=True)]
     if len({teacher.sha256 for teacher in found}) < len(found):
         raise UsageError("A teacher is named twice.", hint="Use --weight to make one count more.")
     found.sort(key=lambda teacher: (teacher.name, teacher.sha256))
-    return Recipe(tuple(found), front_end or FrontEnd(), average)
+    return Recipe(tuple(found), front_end or FrontEnd(), average, filter_confidence)
 
 
 def look_up(source: str) -> Teacher:

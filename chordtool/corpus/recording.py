@@ -25,7 +25,7 @@ from chordtool.errors import CorpusError
 from chordtool.files import atomic_write
 from chordtool.frontend import FrontEnd
 from chordtool.types import Labels
-from chordtool.vocabulary import N_CLASSES
+from chordtool.vocabulary import MASKED, N_CLASSES
 
 RECORDING_SCHEMA: Final = 1
 """Version of the file's layout. Files that are newer than this are refused."""
@@ -49,7 +49,8 @@ class Arrays:
     features: StoredFeatures
     """float16 [frames, bins], log constant-Q, not normalised."""
     labels: Labels
-    """int16 [frames], classes of the large vocabulary."""
+    """int16 [frames], classes of the large vocabulary; :data:`~chordtool.vocabulary.MASKED`
+    where the teachers were not sure enough."""
     codes: Codes
     """uint8 [frames, 170], :mod:`chordtool.corpus.compact`."""
 
@@ -181,7 +182,7 @@ class Recording:
             features, labels, codes = (self._slices[name][start:stop] for name in _TENSORS)
         except (SafetensorError, OSError) as error:
             raise CorpusError(f"{self.path} cannot be read: {error}.", hint=_REPAIR) from None
-        if len(labels) and not (labels.min() >= 0 and labels.max() < N_CLASSES):
+        if len(labels) and not (labels.min() >= MASKED and labels.max() < N_CLASSES):
             raise CorpusError(f"{self.path} has labels that are no class.", hint=_REPAIR)
         return Arrays(features, labels, codes)
 

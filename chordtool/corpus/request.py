@@ -38,6 +38,8 @@ class Request:
     """One a teacher; equal ones by default."""
     average: str = "geometric"
     """How several teachers are averaged."""
+    filter_confidence: float = 0.0
+    """Least posterior of a label; 0 labels every frame."""
     front_end: str = "default"
     """:func:`chordtool.corpus.recipe.parse_front_end`."""
     n_jobs: int = 0
@@ -86,7 +88,11 @@ def prepare(request: Request) -> Prepared:
     shard = Shard.parse(request.shard)
     front_end = parse_front_end(request.front_end)
     recipe = make_recipe(
-        request.teachers, weights=request.weights, front_end=front_end, average=request.average
+        request.teachers,
+        weights=request.weights,
+        front_end=front_end,
+        average=request.average,
+        filter_confidence=request.filter_confidence,
     )
     Corpus.check(request.output)
     corpus = Corpus(request.output, recipe.describe())

@@ -12,7 +12,7 @@ import numpy as np
 
 from chordtool.corpus.compact import decode
 from chordtool.corpus.recording import Arrays
-from chordtool.vocabulary import LARGE, N_INDEX, QUALITIES, ROOTS, X_INDEX
+from chordtool.vocabulary import LARGE, MASKED, N_INDEX, QUALITIES, ROOTS, X_INDEX
 
 SILENCE_DBFS: Final = -60.0
 """A frame whose root mean square lies below this is silent."""
@@ -44,7 +44,7 @@ def describe(
         ``"no-music"``.
     """
     frames = len(arrays.labels)
-    counts = np.bincount(arrays.labels, minlength=len(LARGE))
+    counts = np.bincount(arrays.labels[arrays.labels != MASKED], minlength=len(LARGE))
     confidence = np.empty(frames, np.float32)
     entropy = 0.0
     for start in range(0, frames, 8192):

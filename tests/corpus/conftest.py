@@ -13,12 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import HealthCheck, settings
 
 from chordtool.corpus.folder import Corpus
 from chordtool.corpus.recipe import Recipe, make_recipe
 from chordtool.corpus.run import Bounds, Summary, label_corpus, plan
 from chordtool.corpus.sources import find_sources
 from chordtool.executors import Executor, SerialExecutor
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 TEACHER = '''
 import os

@@ -20,6 +20,7 @@ from chordtool.decoding import log_probabilities
 from chordtool.errors import ModelUnavailableError
 from chordtool.frontend import BTC_FRONT_END, FrontEnd
 from chordtool.models import load_model
+from chordtool.vocabulary import MASKED
 
 from .conftest import tone
 
@@ -68,6 +69,26 @@ def test_several_teachers_are_averaged(toy: Path, song: Path, tmp_path: Path) ->
     assert np.array_equal(Recording(path).load().labels, mean.argmax(axis=1))
     agreement = np.mean(logs[0].argmax(axis=1) == logs[1].argmax(axis=1))
     assert outcome.statistics["agreement"] == pytest.approx(agreement, abs=1e-4)
+
+
+def test_frames_of_little_confidence_are_left_out_if_asked_for(
+    toy: Path, song: Path, tmp_path: Path
+) -> None:
+    _, path = run(make_recipe(["toy"]), tmp_path / "all", song)
+    everything = Recording(path).load()
+    confidence = Recording(path).posteriors().max(axis=1)
+    bound = float(np.median(confidence))
+    strict = make_recipe(["toy"], filter_confidence=bound)
+    outcome, path = run(strict, tmp_path / "sure", song)
+    kept = Recording(path).load()
+    clear = np.abs(confidence - bound) > 0.01
+    assert (kept.labels == MASKED)[clear].tolist() == (confidence < bound)[clear].tolist()
+    sure = kept.labels != MASKED
+    assert 0 < sure.sum() < len(sure)
+    assert np.array_equal(kept.labels[sure], everything.labels[sure])
+    assert np.array_equal(kept.codes, everything.codes)
+    assert sum(outcome.statistics["class_frames"].values()) == sure.sum()
+    assert strict.labels_fingerprint != make_recipe(["toy"]).labels_fingerprint
 
 
 def test_means_of_distributions() -> None:

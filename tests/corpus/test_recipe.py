@@ -31,6 +31,7 @@ def test_whatever_changes_the_labels_changes_their_fingerprint(toy: Path) -> Non
         make_recipe(["toy", "other"], weights=[1, 2]),
         make_recipe(["toy", "other"], average="arithmetic"),
         make_recipe(["toy", "other"], front_end=BTC_FRONT_END),
+        make_recipe(["toy", "other"], filter_confidence=0.5),
         replace(base, teachers=(replace(base.teachers[0], sha256="0" * 64), base.teachers[1])),
     ]
     prints = {recipe.labels_fingerprint for recipe in [base, *others]}
@@ -57,6 +58,8 @@ def test_requests_that_make_no_sense_are_refused(toy: Path) -> None:
         make_recipe([])
     with pytest.raises(UsageError, match="twice"):
         make_recipe(["toy", "toy"])
+    with pytest.raises(UsageError, match="confidence"):
+        make_recipe(["toy"], filter_confidence=1.5)
     with pytest.raises(UsageError, match="average"):
         make_recipe(["toy"], average="median")
     with pytest.raises(ModelUnavailableError):

@@ -4,6 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from chordtool.threads import one_blas_thread
+
+# As the commands do: what one process computes must be to the bit what another one does.
+one_blas_thread()
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from tiny_student import stamp, tiny_card, tiny_model, tiny_student
+
+from chordtool.errors import ChordtoolError, ModelError, ModelUnavailableError
+from chordtool.models import default, load_model
+from chordtool.models import onnx as onnx_module
+from chordtool.models.onnx import OnnxModel
+from chordtool.models.windows import Windows
+from chordtool.testing import check_model
+
+FEATURES = np.random.default_rng(0).normal(-7, 3, (60, 144)).astype(np.float32)
+
+
+def test_an_exported_student_keeps_the_contract_of_models() -> None:
+    check_model(OnnxModel(tiny_student()))
+
+
+def test_the_card_normalises_and_the_graph_answers() -> None:
+    data = tiny_student()
+    weights, bias = (
+        numpy_helper.to_array(t) for t in onnx.load_from_string(data).graph.initializer
+    )
+    wanted = (FEATURES + 7) / 3 @ weights + bias
+    np.testing.assert_allclose(OnnxModel(data).logits(FEATURES), wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("vote", ["centre", "logits"])
+def test_windows_of_the_card_change_nothing_where_frames_stand_alone(vote: str) -> None:
+    plain = OnnxModel(tiny_student()).logits(FEATURES)
+    voted = OnnxModel(tiny_student(tiny_card(windows=Windows(6, vote)))).logits(FEATURES)
+    np.testing.assert_allclose(voted, plain, rtol=1e-5, atol=1e-5)
+
+
+def test_the_number_of_threads_changes_nothing() -> None:
+    answers = [OnnxModel(tiny_student(), threads=n).logits(FEATURES) for n in (1, 2, 3)]
+    assert all(np.array_equal(answers[0], answer) for answer in answers[1:])
+
+
+def test_a_file_is_found_by_its_path(tmp_path: Path) -> None:
+    (tmp_path / "mine.onnx").write_bytes(tiny_student())
+    assert load_model(str(tmp_path / "mine.onnx")).card == tiny_card()
+    for missing in (tmp_path / "none.onnx", tmp_path):
+        with pytest.raises(ChordtoolError) as caught:
+            OnnxModel.from_file(missing)
+        assert caught.value.hint
+
+
+def test_an_installation_without_the_packaged_model_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(default, "RESOURCE", "nothing.onnx")
+    with pytest.raises(ModelUnavailableError) as caught:
+        default.load()
+    assert caught.value.hint
+
+
+def test_the_card_is_read_without_onnx_runtime(tmp_path: Path) -> None:
+    (tmp_path / "mine.onnx").write_bytes(tiny_student())
+    script = (
+        "import sys; from chordtool.models import load_model;"
+        f"assert load_model({str(tmp_path / 'mine.onnx')!r}).card.name == 'tiny';"
+        "assert not {'onnxruntime', 'onnx', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def _domain(model: onnx.ModelProto) -> None:
+    model.graph.node[0].domain = "com.evil"
+
+
+def _operator(model: onnx.ModelProto) -> None:
+    model.graph.node[0].op_type = "RandomNormal"
+
+
+def _external(model: onnx.ModelProto) -> None:
+    tensor = model.graph.initializer[0]
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "../../../etc/passwd"
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.ClearField("raw_data")
+
+
+def _external_in_attribute(model: onnx.ModelProto) -> None:
+    tensor = TensorProto(name="x", data_type=1, dims=[1], data_location=TensorProto.EXTERNAL)
+    model.graph.node.append(helper.make_node("Constant", [], ["c"], value=tensor))
+
+
+def _branch(model: onnx.ModelProto) -> None:
+    graph = helper.make_graph([], "g", [], [])
+    model.graph.node.append(
+        helper.make_node("If", ["features"], ["c"], then_branch=graph, else_branch=graph)
+    )
+
+
+def _function(model: onnx.ModelProto) -> None:
+    function = helper.make_function("com.microsoft", "F", [], ["y"], [], [])
+    model.functions.append(function)
+
+
+def _sparse(model: onnx.ModelProto) -> None:
+    model.graph.sparse_initializer.add()
+
+
+def _huge(model: onnx.ModelProto) -> None:
+    model.graph.initializer[0].dims[:] = [1 << 39, 1 << 20]
+
+
+def _short(model: onnx.ModelProto) -> None:
+    model.graph.initializer[0].raw_data = b"0"
+
+
+def _bins(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 100
+
+
+def _classes(model: onnx.ModelProto) -> None:
+    model.graph.output[0].type.tensor_type.shape.dim[2].dim_value = 25
+
+
+def _rank(model: onnx.ModelProto) -> None:
+    del model.graph.input[0].type.tensor_type.shape.dim[0]
+
+
+def _name(model: onnx.ModelProto) -> None:
+    model.graph.input[0].name = "x"
+
+
+def _second_input(model: onnx.ModelProto) -> None:
+    model.graph.input.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2, 3]))
+
+
+def _no_card(model: onnx.ModelProto) -> None:
+    del model.metadata_props[:]
+
+
+def _broken_card(model: onnx.ModelProto) -> None:
+    model.metadata_props[0].value = "{"
+
+
+def _other_front_end(model: onnx.ModelProto) -> None:
+    card = tiny_card().to_json().replace('"kind":"cqt"', '"kind":"hybrid-cqt"')
+    del model.metadata_props[:]
+    stamp(model, card)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        _domain, _operator, _external, _external_in_attribute, _branch, _function, _sparse, _huge,
+        _short, _bins, _classes, _rank, _name, _second_input, _no_card, _broken_card,
+        _other_front_end,
+    ],
+)  # fmt: skip
+def test_what_no_student_needs_is_refused_before_onnx_runtime_sees_it(
+    spoil: Callable[[onnx.ModelProto], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_model()
+    spoil(model)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ModelError):
+        OnnxModel(model.SerializeToString())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99, 0.999])
+def test_a_file_that_is_cut_off_is_refused(share: float) -> None:
+    data = tiny_student()
+    with pytest.raises(ModelError):
+        OnnxModel(data[: int(share * len(data))]).logits(FEATURES)
+
+
+def test_answers_that_are_not_finite_are_an_error() -> None:
+    model = tiny_model()
+    bias = model.graph.initializer[1]
+    bias.raw_data = np.full(170, np.inf, np.float32).tobytes()
+    with pytest.raises(ModelError):
+        OnnxModel(model.SerializeToString()).logits(FEATURES)
+
+
+def _constant_chain(length: int, side: int) -> bytes:
+    """A network that multiplies a large constant with itself before it looks at its input."""
+    model = tiny_model()
+    large = np.full((side, side), 1e-3, np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(large, "w"))
+    nodes = [helper.make_node("MatMul", ["w" if k == 0 else f"m{k}", "w"], [f"m{k + 1}"])
+             for k in range(length)]  # fmt: skip
+    nodes.append(helper.make_node("ReduceSum", [f"m{length}"], ["sum"], keepdims=0))
+    nodes.append(helper.make_node("Add", ["product", "sum"], ["moved"]))
+    first, last = model.graph.node
+    last.input[0] = "moved"
+    del model.graph.node[:]
+    model.graph.node.extend([first, *nodes, last])
+    return model.SerializeToString()
+
+
+def test_constants_are_not_computed_while_a_file_is_loaded() -> None:
+    # 60 products of 1,000 x 1,000 are 120 GFLOP: seconds, if anybody computes them.
+    model = OnnxModel(_constant_chain(60, 1000))
+    started = time.process_time()
+    model.prepare()
+    assert time.process_time() - started < 1.0
+
+
+def test_a_network_that_takes_too_long_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_module, "SECONDS_PER_BATCH", 0.2)
+    model = OnnxModel(_constant_chain(60, 1000))
+    model.prepare()
+    with pytest.raises(ModelError, match="terminate"):
+        model.logits(FEATURES)

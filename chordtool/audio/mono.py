@@ -24,6 +24,8 @@ imports modules holds on to it for milliseconds.
 """
 LOUDEST: Final = 1e9
 """Samples beyond this are broken data, not sound: they are cut off before they can overflow."""
+LOWEST_RATE: Final = 1000
+"""Hz. Less holds no chords, and a small file of 1 Hz would become gigabytes."""
 _MIN_BYTES_PER_SECOND: Final = 1000
 """A header that claims more time than the file's size holds at this rate is not believed."""
 
@@ -186,7 +188,12 @@ class MonoSignal:
         return mean
 
     def _change_rate(self, rate: int) -> None:
-        if not 1 <= rate <= self._limits.sample_rate:
+        if rate < LOWEST_RATE:
+            raise AudioError(
+                f"{self._name} has a sample rate of {rate} Hz.",
+                hint=f"At least {LOWEST_RATE} Hz are needed; the file is damaged or no music.",
+            )
+        if rate > self._limits.sample_rate:
             raise self._beyond(f"has a sample rate of {rate} Hz", f"{self._limits.sample_rate} Hz")
         self._flush()
         self._earlier_seconds = self.seconds

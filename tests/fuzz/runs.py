@@ -62,7 +62,7 @@ class Tally:
 
 def _place() -> str:
     """Kind of the exception and the last line of ours that it went through."""
-    kind, error, trace = sys.exc_info()
+    kind, _, trace = sys.exc_info()
     lines = [f for f in traceback.extract_tb(trace) if str(ROOT) in f.filename]
     where = f"{Path(lines[-1].filename).name}:{lines[-1].lineno}" if lines else "?"
     return f"{kind.__name__ if kind else '?'} at {where}"

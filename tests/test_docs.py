@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import subprocess
@@ -128,6 +129,19 @@ def test_the_defaults_of_decoding_are_those_on_its_page() -> None:
     rows = {row[0]: row[1] for row in _rows("concepts/decoding.md", "parameter")}
     decoding = Decoding()
     assert rows == {f.name: str(getattr(decoding, f.name)) for f in fields(Decoding)}
+
+
+def test_the_card_of_the_default_model_and_its_page_agree() -> None:
+    card, page = chordtool.load_model("default").card, _text("models/default.md")
+    rows = {row[0]: row[1] for row in _rows("models/default.md", "")}
+    assert card.architecture.upper() in rows["Architecture"]
+    assert rows["Licence"] == card.licence
+    assert f"costs {card.decoding.change_penalty:g} nats" in rows["Decoding"]
+    assert f"{card.segment_frames} frames" in rows["Sees"]
+    for number in (card.front_end.hop_length, card.front_end.n_bins):
+        assert str(number) in rows["Front end"]
+    for font in ("FluidR3", "TimGM6mb", "GMbank", "OPL-3"):
+        assert (font in json.dumps(card.training)) == (font in page)
 
 
 def test_every_dependency_is_listed_with_its_licence() -> None:

@@ -17,12 +17,20 @@ def load() -> OnnxModel:
     Raises:
         ModelUnavailableError: this installation came without it.
     """
+    return OnnxModel(read(), threads=min(2, os.cpu_count() or 1))
+
+
+def read() -> bytes:
+    """The file of the packaged model.
+
+    Raises:
+        ModelUnavailableError: this installation came without it.
+    """
     resource = files("chordtool.models") / "data" / RESOURCE
     try:
-        data = resource.read_bytes()
+        return resource.read_bytes()
     except OSError:
         raise ModelUnavailableError(
             "The packaged model is missing from this installation.",
             hint="Install chordtool again: pipx reinstall chordtool.",
         ) from None
-    return OnnxModel(data, threads=min(2, os.cpu_count() or 1))

@@ -62,14 +62,15 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     hint = "Use a checkpoint of `chordtool distill` or `chordtool finetune`."
     try:
         with path.open("rb") as file:
-            start = file.read(8)
+            start = file.read(9)
         if path.stat().st_size > MAX_CHECKPOINT_BYTES:
             raise ModelError(f"{path} is too large for a checkpoint.", hint=hint)
     except OSError as error:
         raise ModelError(
             f"The checkpoint {path} cannot be read: {error.strerror}.", hint=hint
         ) from None
-    if start[:2] == b"PK" or start[:1] == b"\x80":
+    # A safetensors file begins with a length, whose bytes may look like anything, and then "{".
+    if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
         raise ModelError(
             f"{path} is a pickle, which could run code when it is loaded; it was not opened.",
             hint=hint,

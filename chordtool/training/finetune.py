@@ -13,13 +13,14 @@ from pathlib import Path
 from chordtool.corpus.ensemble import Ensemble
 from chordtool.corpus.recipe import Recipe, make_recipe, with_spare
 from chordtool.errors import UsageError
-from chordtool.training import checkpoint, runs
+from chordtool.training import runs
 from chordtool.training.config import FinetuneConfig
 from chordtool.training.data import Source
 from chordtool.training.devices import Place, place
 from chordtool.training.ground_truth import Cache, labelled_source, match, summary
 from chordtool.training.progress import Listener, Silent
 from chordtool.training.sources import corpus_source, replayed, weights_for
+from chordtool.training.starting import starting_weights
 from chordtool.training.state import Outcome
 
 
@@ -57,12 +58,11 @@ def starting_student(config: FinetuneConfig) -> runs.Start:
     """The weights that a configuration starts from.
 
     Raises:
-        ModelError: they cannot be read, or are of no student.
+        ModelUnavailableError, ModelError: they cannot be read, or are of no student.
     """
-    path = Path(config.student)
-    card, weights = checkpoint.load_checkpoint(path)
+    card, weights = starting_weights(config.student)
     card = replace(card, teacher="+".join(config.teacher) or card.teacher)
-    return runs.Start(card, weights, parent=str(path))
+    return runs.Start(card, weights, parent=config.student)
 
 
 def _sources(

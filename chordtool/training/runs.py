@@ -115,6 +115,7 @@ def execute(
     elif place.leads:
         config.write(folder / CONFIG)
         _write_json(folder / SPLIT, split.songs())
+    place.wait()  # Nobody writes a state before all have looked for one.
     listener.message(_described(train, validation, split))
     try:
         outcome = trainer.run()
@@ -172,7 +173,10 @@ def _student(
         name=folder.resolve().name,
         front_end=front_end,
         segment_frames=config.segment_frames,
+        version="1",
         licence=config.licence,
+        source="",
+        description="",
         metrics={},
         training={
             "command": config.command,

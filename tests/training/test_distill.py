@@ -138,7 +138,7 @@ def arguments(corpus: Path, folder: Path, **settings: object) -> list[str]:
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CHORDTOOL_CONFIG": ""}
 
 
-def wait_for(path: Path, process: subprocess.Popen[bytes], seconds: float = 300.0) -> None:
+def wait_for(path: Path, process: subprocess.Popen[bytes], seconds: float = 900.0) -> None:
     end = time.monotonic() + seconds
     while not path.exists():
         assert process.poll() is None, "it ended before it had begun"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,19 @@ def test_a_truncated_checkpoint_is_one_sentence(saved: Path, share: float) -> No
     assert caught.value.hint
     with pytest.raises(TrainingError, match="cannot go on"):
         checkpoint.load_state(saved)
+
+
+@pytest.mark.parametrize("first", [0x80, 0x50])
+def test_a_header_whose_length_looks_like_a_pickle_is_none(tmp_path: Path, first: int) -> None:
+    path = tmp_path / "best.safetensors"
+    for padding in range(256):
+        card = replace(CARD, description="x" * (padding + 20))
+        checkpoint.save_checkpoint(path, Toy().state_dict(), card)
+        if path.read_bytes()[0] == first:
+            break
+    # Headers are padded to eight bytes, so that every eighth value can be their first.
+    assert path.read_bytes()[0] == first
+    assert checkpoint.load_checkpoint(path)[0] == card
 
 
 class Exploit:

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from chordtool.errors import ChordtoolError, ModelError, TrainingError, UsageError
+from chordtool.export import export
+from chordtool.frontend import FrontEnd
+from chordtool.models.card import ModelCard
+from chordtool.models.onnx import OnnxModel
+from chordtool.models.students import build
+from chordtool.training import checkpoint, runs
+from chordtool.training.config import FinetuneConfig, resolve
+from chordtool.training.finetune import finetune
+from chordtool.training.starting import starting_weights
+from chordtool.training.state import ALL_EPOCHS
+from tests.training.made import SMALL, make_corpus, make_songs, write_song
+
+TINY = {**SMALL, "batch_size": 4, "epochs": 1}
+CARD = ModelCard("old", "btc", FrontEnd(mean=-5.0, std=2.5), teacher="lv")
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_songs(tmp_path_factory.mktemp("finetune") / "songs", n=5, seconds=2.4)
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint, and the same student exported beside it."""
+    folder = tmp_path_factory.mktemp("student")
+    torch.manual_seed(3)
+    module = build("btc", n_bins=144, n_classes=170)
+    checkpoint.save_checkpoint(folder / "best.safetensors", module.state_dict(), CARD)
+    export(module, CARD, folder / "student.onnx")
+    return folder
+
+
+def configured(songs: Path, **settings: Any) -> FinetuneConfig:
+    given = {**TINY, "labels": (str(songs),), "kd_alpha": 0.0, **settings}
+    return resolve(FinetuneConfig, given)
+
+
+def test_from_scratch_trains_on_labels_with_exact_pitch_shift(songs: Path, tmp_path: Path) -> None:
+    outcome = finetune(configured(songs, from_scratch=True), tmp_path / "run")
+    assert outcome.finished == ALL_EPOCHS
+    card, _ = checkpoint.load_checkpoint(tmp_path / "run")
+    assert card.architecture == "btc"
+    assert card.front_end.n_bins == 144
+    assert card.training["recipe"]["pitch_high"] == 6
+    assert (tmp_path / "run" / "report.html").exists()
+    written = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert written["command"] == "finetune"
+
+
+def test_a_student_goes_on_from_its_weights_with_a_teacher_beside_it(
+    songs: Path, student: Path, tmp_path: Path
+) -> None:
+    setting = configured(
+        songs, student=str(student), kd_alpha=0.3, teacher=(str(student / "student.onnx"),), lr=0.0
+    )
+    outcome = finetune(setting, tmp_path / "run")
+    assert outcome.state.history[0]["train_loss"] > 0
+    card, weights = checkpoint.load_checkpoint(tmp_path / "run")
+    _, before = checkpoint.load_checkpoint(student)
+    assert all(torch.equal(weights[k], before[k]) for k in before)  # lr is 0
+    assert (card.front_end.mean, card.front_end.std) == (-5.0, 2.5)
+    assert card.training["parent"] == str(student)
+    posteriors = list((tmp_path / "run" / "cache").rglob("*.safetensors"))
+    assert len(posteriors) == 10  # features and posteriors of five songs
+
+
+def test_a_corpus_is_replayed_beside_the_labels(songs: Path, student: Path, tmp_path: Path) -> None:
+    corpus = make_corpus(tmp_path / "corpus", n=3, frames=24)
+    setting = configured(songs, student=str(student), replay=(str(corpus),), replay_share=0.5)
+    finetune(setting, tmp_path / "run")
+    split = json.loads((tmp_path / "run" / "split.json").read_text())
+    assert len(split["validation"]) == 1
+    card, _ = checkpoint.load_checkpoint(tmp_path / "run")
+    assert [d["name"] for d in card.training["data"]] == ["songs", "corpus"]
+
+
+def test_no_teacher_on_the_card_is_one_sentence(songs: Path, tmp_path: Path) -> None:
+    module = build("btc", n_bins=144, n_classes=170)
+    orphan = ModelCard("orphan", "btc", FrontEnd())
+    checkpoint.save_checkpoint(tmp_path / "o.safetensors", module.state_dict(), orphan)
+    setting = configured(songs, student=str(tmp_path / "o.safetensors"), kd_alpha=0.3)
+    with pytest.raises(UsageError, match="names no teacher"):
+        finetune(setting, tmp_path / "run")
+
+
+def test_labels_are_needed(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No labels"):
+        finetune(FinetuneConfig(), tmp_path / "run")
+
+
+def test_audio_folders_are_one_for_each_folder_of_labels(songs: Path, tmp_path: Path) -> None:
+    setting = configured(songs, from_scratch=True, audio=("a", "b"))
+    with pytest.raises(UsageError, match="1 folders of labels and 2 of audio"):
+        finetune(setting, tmp_path / "run")
+
+
+@pytest.mark.parametrize("lines", ["0 2 C\n1 3 D\n", "0 2 C\n2 1 D\n"])
+def test_broken_labels_stop_before_anything_is_trained(tmp_path: Path, lines: str) -> None:
+    songs = make_songs(tmp_path / "songs", n=3, seconds=0.5)
+    (songs / "song-1.lab").write_text(lines)
+    with pytest.raises(TrainingError, match=r"song-1\.lab"):
+        finetune(configured(songs, from_scratch=True), tmp_path / "run")
+
+
+# What a student starts from
+
+
+def test_an_exported_student_gives_its_weights_back(student: Path) -> None:
+    for name in (student, student / "best.safetensors", student / "student.onnx"):
+        card, weights = starting_weights(str(name))
+        assert card == CARD
+        _, expected = checkpoint.load_checkpoint(student)
+        assert weights.keys() == expected.keys()
+        for key, tensor in weights.items():
+            assert torch.allclose(tensor, expected[key], atol=1e-7), key
+
+
+def test_the_other_architecture_comes_back_too(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = build("2e1d", n_bins=144, n_classes=170)
+    card = ModelCard("x", "2e1d", FrontEnd())
+    export(module, card, tmp_path / "x.onnx")
+    found, weights = starting_weights(str(tmp_path / "x.onnx"))
+    other = build("2e1d", n_bins=144, n_classes=170)
+    checkpoint.load_weights(other, found, weights)
+    x = torch.randn(1, 20, 144)
+    assert torch.allclose(module.eval()(x), other.eval()(x), atol=1e-6)
+
+
+def test_the_packaged_student_can_be_trained_on() -> None:
+    card, weights = starting_weights("default")
+    module = build(card.architecture, n_bins=card.front_end.n_bins, n_classes=170)
+    checkpoint.load_weights(module, card, weights)
+
+
+@pytest.mark.parametrize("name", ["nobody", "lv", "/nowhere/x.onnx", "/nowhere/x.pt"])
+def test_an_unknown_student_is_one_sentence(name: str) -> None:
+    with pytest.raises(ChordtoolError) as caught:
+        starting_weights(name)
+    assert caught.value.hint
+
+
+class Exploit:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self.target),)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors", ".onnx"])
+def test_a_hostile_student_is_refused_and_does_nothing(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"student{suffix}"
+    if suffix == ".pt":
+        torch.save({"model": Exploit(tmp_path / "owned"), "mean": 0.0, "std": 1.0}, file)
+    else:
+        file.write_bytes(pickle.dumps(Exploit(tmp_path / "owned")))
+    with pytest.raises(ModelError) as caught:
+        starting_weights(str(file))
+    assert caught.value.hint
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_truncated_student_is_one_sentence(student: Path, tmp_path: Path) -> None:
+    for name in ("student.onnx", "best.safetensors"):
+        data = (student / name).read_bytes()
+        (tmp_path / name).write_bytes(data[: len(data) // 2])
+        with pytest.raises(ModelError):
+            starting_weights(str(tmp_path / name))
+
+
+def test_students_that_cannot_be_trained_are_one_sentence(tmp_path: Path) -> None:
+    module = build("btc", n_bins=144, n_classes=170)
+    for card in (
+        ModelCard("a", "somebody-else-s", FrontEnd()),
+        ModelCard("a", "btc", FrontEnd(), vocabulary="majmin"),
+    ):
+        file = tmp_path / "s.safetensors"
+        checkpoint.save_checkpoint(file, module.state_dict(), card)
+        with pytest.raises(ModelError):
+            starting_weights(str(file))
+
+
+def test_from_scratch_with_an_unknown_architecture_is_one_sentence(
+    songs: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match="no student architecture"):
+        finetune(configured(songs, from_scratch=True, student="rnn"), tmp_path / "run")
+
+
+# The split
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"train": 3}', '{"elsewhere": []}', "[" * 100_000, "{}"]
+)
+def test_a_broken_split_is_one_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "split.json").write_text(text)
+    with pytest.raises(UsageError, match="not a split"):
+        runs._given_split(str(tmp_path / "split.json"))
+
+
+def test_a_split_of_another_run_is_kept(tmp_path: Path) -> None:
+    songs = tmp_path / "songs"
+    songs.mkdir()
+    for k in range(4):
+        write_song(songs / f"song-{k}", [1, 85], 1.2)
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({"validation": ["song-2"], "test": ["song-0"]}))
+    finetune(configured(songs, from_scratch=True, split=str(split)), tmp_path / "run")
+    found = json.loads((tmp_path / "run" / "split.json").read_text())
+    assert found["validation"] == ["song-2"]
+    assert found["train"] == ["song-1", "song-3"]
+
+
+def test_an_exported_run_is_heard_by_the_song_s_path(songs: Path, tmp_path: Path) -> None:
+    from chordtool.export import export_run
+
+    finetune(configured(songs, from_scratch=True), tmp_path / "run")
+    export_run(tmp_path / "run", tmp_path / "x.onnx")
+    card = OnnxModel.from_file(tmp_path / "x.onnx").card
+    assert card.training["command"] == "finetune"

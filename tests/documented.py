@@ -140,7 +140,7 @@ def run(example: Example, folder: Path, environment: dict[str, str]) -> tuple[in
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     return done.returncode, done.stdout.decode("utf-8", "replace")

@@ -148,8 +148,12 @@ def _parsed(names: Iterable[str]) -> TyperGroup:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit; the console script and ``python -m chordtool`` call this."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    _mind_signals()
-    sys.exit(run(arguments))
+    try:
+        _mind_signals()
+        status = run(arguments)
+    except KeyboardInterrupt:  # it came before or after what run() guards
+        status = _interrupted(arguments)
+    sys.exit(status)
 
 
 _asked_to_stop = False

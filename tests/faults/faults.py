@@ -258,7 +258,10 @@ def _honest(scenario: Scenario, work: Path, fault: str, ended: Ended) -> list[st
 
 def _tidy(ended: Ended) -> list[str]:
     """Whether what it said is for people."""
-    found = [f"it said {word!r}: {ended.text[-1500:]}" for word in _UNTIDY if word in ended.text]
+    # Before the program's own code runs, Ctrl-C is the interpreter's business.
+    early = "from chordtool.cli import main" in ended.text and ended.status in (130, -2)
+    found = [f"it said {word!r}: {ended.text[-1500:]}" for word in _UNTIDY
+             if word in ended.text and not early]  # fmt: skip
     if ended.orphans:
         found.append(f"{ended.orphans} of its processes were left over")
     if ended.status > 0 and not ended.text.strip():

@@ -79,7 +79,7 @@ def decode(
     logits: Logits,
     edges: NDArray[np.float64],
     labels: tuple[str, ...],
-    decoding: Decoding = Decoding(),  # noqa: B008 - frozen
+    decoding: Decoding = Decoding(),
     *,
     top: int = 3,
 ) -> tuple[Segment, ...]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from chordtool.commands.display import stderr_console
+from chordtool.commands.display import printable, stderr_console
 from chordtool.commands.output import bytes_for_people, show_json, show_pairs, show_table
 from chordtool.corpus.estimate import Cost
 from chordtool.corpus.info import Info
@@ -37,7 +37,7 @@ def follow(prepared: Prepared, *, dry_run: bool, quiet: bool, json: bool) -> Exi
     try:
         price = cost(prepared, executor)
         if not quiet:
-            console.print(_plan_line(prepared, price), soft_wrap=True)
+            console.print(_plan_line(prepared, price), markup=False, soft_wrap=True)
         with _Following(console, prepared, price, quiet=quiet) as following:
             summary = carry_out(prepared, executor, following.add)
     finally:
@@ -55,7 +55,7 @@ def _show_plan(prepared: Prepared, price: Cost, *, json: bool) -> ExitCode:
     if json:
         show_json(plan_document(prepared, price))
     else:
-        Console(highlight=False, soft_wrap=True).print(_plan_line(prepared, price))
+        Console(highlight=False, soft_wrap=True).print(_plan_line(prepared, price), markup=False)
     if prepared.problems:
         _show_failures(stderr_console(), prepared.problems)
     return ExitCode.SOME_FAILED if prepared.problems else ExitCode.OK
@@ -109,7 +109,7 @@ def _plan_line(prepared: Prepared, price: Cost) -> str:
         parts.append(f"about {_hours(price.audio_seconds)} of audio")
         parts.append(f"{_hours(price.work_seconds)} of work for {_workers(price.workers)}")
         parts.append(f"{bytes_for_people(price.disk_bytes)} on disk")
-    return "; ".join(parts) + "."
+    return printable("; ".join(parts) + ".")
 
 
 def _workers(count: int) -> str:

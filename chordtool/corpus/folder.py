@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from chordtool.corpus.claims import Claims
 from chordtool.corpus.manifest import LABELLED, Manifest, Row
 from chordtool.corpus.recording import Arrays, Recording
 from chordtool.errors import CorpusError
@@ -207,7 +208,8 @@ class Corpus:
         """Make a corpus, or go on with one, whose recordings are made as described.
 
         Raises:
-            CorpusError: the folder holds something else, or is newer than this program.
+            CorpusError: the folder holds something else, is newer than this program, or another
+                run is labelling it with other settings.
             OSError: the folder cannot be written to.
         """
         cls.check(path)
@@ -217,6 +219,7 @@ class Corpus:
             (folder / name).mkdir(parents=True, exist_ok=True)
         text = description.to_json()
         if not file.is_file() or file.read_text() != text:
+            _refuse_company(folder / "claims", file)
             with atomic_write(file, "w") as out:
                 out.write(text)
         return cls(folder, description)
@@ -265,6 +268,17 @@ class Corpus:
         return tuple(
             CorpusRecording(self.recording_path(audio), current[audio]) for audio in sorted(current)
         )
+
+
+def _refuse_company(claims_folder: Path, description: Path) -> None:
+    if not description.is_file():
+        return
+    with Claims(claims_folder) as claims:
+        if claims.others():
+            raise CorpusError(
+                "Another run is labelling this corpus with other settings.",
+                hint="Wait for it, or choose another folder.",
+            )
 
 
 def _holds_something_else(folder: Path) -> bool:

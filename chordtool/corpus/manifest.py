@@ -7,11 +7,10 @@ next writer and ignored by readers; when a path has several lines, the last one 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from chordtool.corpus.recording import is_sha256
 from chordtool.errors import CorpusError
@@ -21,6 +20,9 @@ from chordtool.locking import lock
 LABELLED: Final = "labelled"
 SKIPPED: Final = "skipped"
 FAILED: Final = "failed"
+_LONGEST_LINE: Final = 1 << 22
+"""Bytes. A row takes a few thousand; a path may have some thousand characters more."""
+_MOST: Final = 1 << 63
 STATUSES: Final = (LABELLED, SKIPPED, FAILED)
 
 
@@ -95,6 +97,8 @@ class Row:
         return row
 
     def _is_sound(self) -> bool:
+        if not isinstance(self.seconds, int | float) or isinstance(self.seconds, bool):
+            return False
         texts = [self.audio_sha256, self.front_end, self.labels_fingerprint]
         texts += [self.recording_sha256, self.error]
         numbers = (self.bytes, self.mtime_ns, self.frames, self.recording_bytes)
@@ -103,8 +107,7 @@ class Row:
             and self.status in STATUSES
             and all(isinstance(t, str) for t in texts)
             and all(isinstance(n, int) and not isinstance(n, bool) for n in numbers)
-            and isinstance(self.seconds, int | float)
-            and math.isfinite(self.seconds)
+            and all(abs(n) < _MOST for n in (*numbers, self.seconds))
             and isinstance(self.statistics, dict)
             and (self.audio_sha256 == "" or is_sha256(self.audio_sha256))
             and (self.status != LABELLED or is_sha256(self.audio_sha256))
@@ -128,9 +131,7 @@ class Manifest:
         broken = 0
         try:
             with self.path.open("rb") as file:
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        break  # being written, or cut short by a crash
+                for line in _lines(file):
                     try:
                         row = Row.from_json(line.decode("ascii"))
                     except (CorpusError, UnicodeDecodeError):
@@ -189,6 +190,18 @@ class Manifest:
             }
             self.rewrite(rows.values())
         return rows
+
+
+def _lines(file: IO[bytes]) -> Iterator[bytes]:
+    """The complete lines of a file; of one that is too long to be a row, an empty one."""
+    while line := file.readline(_LONGEST_LINE):
+        too_long = len(line) == _LONGEST_LINE
+        while line and not line.endswith(b"\n"):
+            if not too_long:
+                return  # being written, or cut short by a crash
+            line = file.readline(_LONGEST_LINE)
+        if line:
+            yield b"" if too_long else line
 
 
 def _whole_lines(file: Any) -> int:

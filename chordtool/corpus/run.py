@@ -184,7 +184,8 @@ class _Run:
         self._on_row = on_row
         self._function = functools.partial(label_recording, recipe, str(corpus.path))
         self._recipe = recipe
-        self._before, _ = corpus.manifest.read()
+        rows, _ = corpus.manifest.read()
+        self._labelled = {row.path for row in rows.values() if row.status == LABELLED}
         self._files: dict[str, _File] = {}
         self._deferred: dict[str, str] = {}
 
@@ -246,10 +247,9 @@ class _Run:
         )
 
     def _write(self, path: str, row: Row) -> None:
-        old = self._before.get(path)
+        is_away = row.status == FAILED and not row.audio_sha256
         # What is labelled stays so while its audio is away.
-        lost = old is None or old.status != LABELLED or row.audio_sha256 or row.status != FAILED
-        if lost:
+        if not (is_away and path in self._labelled):
             self._corpus.manifest.append(row)
         self._summary.rows[path] = row
         if self._on_row is not None:

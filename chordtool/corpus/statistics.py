@@ -108,12 +108,12 @@ class Totals:
         self.frames += frames
         self.seconds += seconds
         for label, count in _mapping(statistics.get("class_frames")).items():
-            if label in _KNOWN and isinstance(count, int):
-                self.class_frames[label] += count
+            if label in _KNOWN:
+                self.class_frames[label] += _count(count)
         histogram = statistics.get("confidence_histogram")
         if isinstance(histogram, list) and len(histogram) == HISTOGRAM_BINS:
             for i, count in enumerate(histogram):
-                self.confidence_histogram[i] += count if isinstance(count, int) else 0
+                self.confidence_histogram[i] += _count(count)
         self.content[str(statistics.get("content", MUSIC))] += 1
         self._confidence += frames * _number(statistics.get("confidence"))
         if statistics.get("agreement") is not None:
@@ -199,5 +199,10 @@ def _mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _count(value: object) -> int:
+    """A number of frames; 0 for what cannot be one."""
+    return value if isinstance(value, int) and 0 <= value < 1 << 53 else 0
+
+
 def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
+    return float(value) if isinstance(value, int | float) and abs(value) < 1e9 else 0.0

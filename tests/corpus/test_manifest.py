@@ -36,7 +36,15 @@ def test_a_line_that_is_no_row_is_an_error_of_our_own(line: str) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [("labelled", "done"), ('"seconds":0.0', '"seconds":NaN'), ('"frames":0', '"frames":"0"')],
+    [
+        ("labelled", "done"),
+        ('"seconds":0.0', '"seconds":NaN'),
+        ('"seconds":0.0', '"seconds":Infinity'),
+        ('"seconds":0.0', f'"seconds":{10**400}'),
+        ('"frames":0', '"frames":"0"'),
+        ('"frames":0', f'"frames":{10**400}'),
+        ('"frames":0', '"frames":true'),
+    ],
 )
 def test_a_row_with_a_wrong_field_is_refused(change: tuple[str, str]) -> None:
     with pytest.raises(CorpusError):
@@ -70,6 +78,21 @@ def test_a_broken_line_in_the_middle_costs_only_itself(manifest: Manifest) -> No
     rows, broken = manifest.read()
     assert set(rows) == {"/a", "/b"}
     assert broken == 1
+
+
+@pytest.mark.parametrize("ending", [b"\n", b""])
+def test_a_line_without_end_is_not_kept_in_memory(
+    manifest: Manifest, monkeypatch: pytest.MonkeyPatch, ending: bytes
+) -> None:
+    monkeypatch.setattr("chordtool.corpus.manifest._LONGEST_LINE", 1024)
+    manifest.append(row("/a"))
+    with manifest.path.open("ab") as file:
+        file.write(b"x" * 10_000 + ending)
+    rows, broken = manifest.read()
+    assert set(rows) == {"/a"}
+    assert broken == len(ending)
+    manifest.append(row("/b"))
+    assert set(manifest.read()[0]) == {"/a", "/b"}
 
 
 def test_compacting_sorts_and_drops_what_no_longer_counts(manifest: Manifest) -> None:

@@ -364,6 +364,20 @@ def test_a_newer_corpus_is_left_alone(label: Label, music: Path, tmp_path: Path)
         Corpus.open(tmp_path / "c")
 
 
+def test_two_runs_with_different_settings_do_not_mix(
+    label: Label, toy: Path, music: Path, tmp_path: Path
+) -> None:
+    label(music, tmp_path / "c")
+    before = (tmp_path / "c" / "corpus.json").read_bytes()
+    with Claims(tmp_path / "c" / "claims") as theirs:
+        theirs.take("x")
+        with pytest.raises(CorpusError, match="other settings"):
+            label(music, tmp_path / "c", made_by=make_recipe(["other"]))
+        assert (tmp_path / "c" / "corpus.json").read_bytes() == before
+        label(music, tmp_path / "c")
+    label(music, tmp_path / "c", made_by=make_recipe(["other"]))
+
+
 def test_a_folder_that_holds_something_else_is_left_alone(
     label: Label, music: Path, tmp_path: Path
 ) -> None:

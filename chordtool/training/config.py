@@ -55,6 +55,10 @@ class TrainConfig:
     focal_gamma: float = _setting(
         2.0, "Exponent of the focal loss.", low=0.0, high=10.0, panel="Loss"
     )
+    balance: float = _setting(
+        0.0, "Favour rare qualities on the labels: 0 is off, 1 is as if all were equally frequent.",
+        low=0.0, high=1.0, panel="Loss",
+    )  # fmt: skip
     kd_alpha: float = _setting(
         0.0, "Share of the teacher's soft labels in the loss; 0 is none.",
         low=0.0, high=1.0, panel="Loss",

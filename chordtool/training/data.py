@@ -314,4 +314,25 @@ def feature_statistics(sources: Sequence[Source], front_end: FrontEnd) -> tuple[
     return mean, max(deviation, 1e-3)
 
 
+def log_class_prior(sources: Sequence[Source]) -> NDArray[np.float32]:
+    """How frequent each class is among the labels, each root counted alike.
+
+    Returns:
+        float32 [170]: log of the share of frames; classes that do not occur count as one frame.
+    """
+    counts = np.zeros(N_CLASSES, np.float64)
+    for source in sources:
+        for track in source.tracks:
+            labels = track.labels
+            if labels is None:
+                (labels,) = slices.rows(track.path, ("labels",), 0, track.n_frames)
+            found = np.bincount(labels[labels >= 0], minlength=N_CLASSES)
+            counts += source.weight * track.weight * found
+    chords = counts[:X_INDEX].reshape(12, len(QUALITIES))
+    chords[:] = chords.mean(axis=0)
+    counts = np.maximum(counts, 1.0)
+    prior: NDArray[np.float32] = np.log(counts / counts.sum()).astype(np.float32)
+    return prior
+
+
 _STATISTICS_FRAMES: Final = 8192

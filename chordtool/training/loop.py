@@ -22,7 +22,7 @@ from chordtool.errors import TrainingError
 from chordtool.models.card import ModelCard
 from chordtool.training import checkpoint
 from chordtool.training.config import TrainConfig
-from chordtool.training.data import Batch, Plan, Segments
+from chordtool.training.data import Batch, Plan, Segments, log_class_prior
 from chordtool.training.devices import Place
 from chordtool.training.interrupts import Wish
 from chordtool.training.losses import combine, loss_sums
@@ -72,6 +72,10 @@ class Trainer:
             weight_decay=config.weight_decay,
             fused=place.device.type in ("cpu", "cuda") or None,
         )
+        self._log_prior: Tensor | None = None
+        if config.balance:
+            prior = log_class_prior(train.sources)
+            self._log_prior = torch.from_numpy(prior).to(place.device)
         self.averaged: dict[str, Tensor] = {}
         if config.ema_decay:
             self.averaged = {k: v.detach().clone() for k, v in self._weights().items()}
@@ -207,7 +211,10 @@ class Trainer:
         )
         with place.autocast():
             logits = self._forward(data.features)
-        sums = loss_sums(logits, data.labels, data.teacher, data.has_teacher, config, data.weights)
+        sums = loss_sums(
+            logits, data.labels, data.teacher, data.has_teacher, config,
+            data.weights, self._log_prior,
+        )  # fmt: skip
         wish = torch.tensor(float(self._wish.made), device=place.device)
         totals = place.sum(
             torch.stack(

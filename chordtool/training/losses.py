@@ -108,6 +108,7 @@ def loss_sums(
     has_teacher: Tensor | None,
     config: TrainConfig,
     weights: Tensor | None = None,
+    log_prior: Tensor | None = None,
 ) -> LossSums:
     """All sums of a batch.
 
@@ -118,6 +119,7 @@ def loss_sums(
         has_teacher: bool [batch, frames]: the frames that the teacher has seen.
         config: loss, gamma, alpha, temperature, weighting.
         weights: float [batch], how much each segment's labels count; all alike if ``None``.
+        log_prior: float [classes]: how frequent classes are, for ``config.balance``.
     """
     flat = logits.float().flatten(0, 1)
     targets = usable_labels(labels).flatten()
@@ -138,6 +140,9 @@ def loss_sums(
     if weights is not None:
         weights = weights[:, None].expand(labels.shape).flatten()
         hard_count = (weights * known).sum()
+    if log_prior is not None and config.balance:
+        # Logit adjustment (Menon et al., ICLR 2021): what is frequent anyway need not be learnt.
+        flat = flat + config.balance * log_prior
     hard = cross_entropy_sum(flat, targets, gamma, weights)
     return LossSums(hard, hard_count, soft, soft_count, correct, labelled)
 

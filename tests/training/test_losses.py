@@ -141,3 +141,28 @@ def test_frames_without_a_teacher_learn_from_labels_alone() -> None:
     sums = loss_sums(scores, labels, teacher, seen, config(kd_alpha=0.3))
     assert sums.soft_count.item() == 10
     assert sums.soft.item() == pytest.approx(distillation_sum(scores[0], teacher[0], 3.0).item())
+
+
+def test_balance_learns_what_the_priors_do_not_say() -> None:
+    """A student that says nothing but the prior has a balanced loss of logits that say nothing."""
+    labels = torch.ones(2, 10, dtype=torch.int16)
+    prior = torch.log_softmax(logits(1, seed=3)[0], -1)
+    nothing = torch.zeros(2, 10, N_CLASSES)
+    balanced = loss_sums(nothing, labels, None, None, config(balance=1.0), None, prior)
+    plain = loss_sums(prior.expand(2, 10, -1), labels, None, None, config())
+    assert balanced.hard.item() == pytest.approx(plain.hard.item(), rel=1e-5)
+    off = loss_sums(nothing, labels, None, None, config(), None, prior)
+    assert off.hard.item() == pytest.approx(20 * math.log(N_CLASSES), rel=1e-5)
+
+
+def test_balance_pulls_harder_where_a_class_is_rare() -> None:
+    prior = torch.full((N_CLASSES,), math.log(1e-4))
+    prior[1] = math.log(0.98)
+    gradients = {}
+    for label in (1, 7):
+        scores = torch.zeros(1, 1, N_CLASSES, requires_grad=True)
+        labels = torch.tensor([[label]], dtype=torch.int16)
+        loss_sums(scores, labels, None, None, config(balance=0.5), None, prior).hard.backward()
+        assert scores.grad is not None
+        gradients[label] = -scores.grad[0, 0, label].item()
+    assert gradients[7] > 1.5 * gradients[1]

@@ -16,6 +16,7 @@ from chordtool.training.data import (
     Source,
     Track,
     feature_statistics,
+    log_class_prior,
     spare_bins,
     transpose_posteriors,
 )
@@ -230,6 +231,16 @@ def test_statistics_are_those_of_all_features(corpus: Path) -> None:
     values = np.concatenate([r.load().features for r in Corpus.open(corpus).recordings()])
     assert mean == pytest.approx(values.astype(np.float64).mean(), rel=1e-6)
     assert std == pytest.approx(values.astype(np.float64).std(), rel=1e-5)
+
+
+def test_the_prior_counts_labels_over_all_roots(corpus: Path) -> None:
+    prior = np.exp(log_class_prior([corpus_source(corpus)]))
+    labels = np.concatenate([r.load().labels for r in Corpus.open(corpus).recordings()])
+    # Made-up corpora hold major and minor chords only.
+    majors, minors = (labels % 14 == 1).sum(), (labels % 14 == 0).sum()
+    assert prior[:168:14] / prior[1:168:14] == pytest.approx(minors / majors, rel=1e-4)
+    assert prior[2:168:14] == pytest.approx(prior[2], rel=1e-4)
+    assert prior[2] < prior[0]
 
 
 # Sources

@@ -48,7 +48,8 @@ class Decoding:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise TypeError(f"decoding {name} is not a number")
-            if not (math.isfinite(value) and low <= value <= high):
+            # Comparing comes first: a whole number may be too large for a float.
+            if not (low <= value <= high and math.isfinite(value)):
                 raise ValueError(f"decoding {name} is {value!r}")
         width = self.smoothing_frames
         if not isinstance(width, int) or isinstance(width, bool):

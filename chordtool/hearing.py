@@ -10,9 +10,13 @@ import threading
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
 from chordtool import audio
 from chordtool.audio.loading import Audio, decode
 from chordtool.audio.mono import Limits, MonoSignal, SourceFacts
+from chordtool.errors import AudioError
 from chordtool.models.onnx import Hearing, OnnxModel
 from chordtool.types import Logits
 
@@ -20,12 +24,27 @@ _POLL_SECONDS = 0.004
 __all__ = ["hear"]
 
 
+class _CancelledError(AudioError):
+    """Nobody waits for the recording any more."""
+
+
+class _GrowingSignal(MonoSignal):
+    """A signal that stops growing when nobody wants it any more."""
+
+    wanted = True
+
+    def add(self, block: NDArray[np.float32], rate: int) -> None:
+        if not self.wanted:
+            raise _CancelledError("Decoding was given up.")
+        super().add(block, rate)
+
+
 class _Decoding(threading.Thread):
     """A recording being decoded; ``signal`` is the attempt that is under way."""
 
     def __init__(self, source: Path | BinaryIO, sample_rate: int) -> None:
         super().__init__(daemon=True, name="decoding")
-        self.signal: MonoSignal | None = None
+        self.signal: _GrowingSignal | None = None
         self._source = source
         self._rate = sample_rate
         self._outcome: tuple[MonoSignal, SourceFacts] | BaseException | None = None
@@ -34,7 +53,7 @@ class _Decoding(threading.Thread):
         limits = Limits()
 
         def make_signal(size: int, name: str) -> MonoSignal:
-            self.signal = MonoSignal(self._rate, limits, size, name)
+            self.signal = _GrowingSignal(self._rate, limits, size, name)
             return self.signal
 
         try:
@@ -92,6 +111,10 @@ def hear(model: OnnxModel, source: Path | BinaryIO) -> tuple[Audio, Logits]:
         hearing.advance(recording.samples, finished=True)
         return recording, hearing.finish()
     finally:
+        # A thread that still decodes while the interpreter ends would take it down with a crash.
+        if decoding.is_alive() and decoding.signal is not None:
+            decoding.signal.wanted = False
+        decoding.join()
         if hearing is not None:
             hearing.close()
 

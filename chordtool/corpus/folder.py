@@ -85,7 +85,7 @@ class Description:
                 average=str(document.get("average", "geometric")),
                 filter_confidence=float(document.get("filter_confidence", 0.0)),
             )
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             raise CorpusError(
                 f"{path} is broken.", hint="Label the corpus again with the same options."
             ) from None

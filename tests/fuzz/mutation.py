@@ -172,7 +172,7 @@ def mutate_onnx(rng: Random, data: bytes, tokens: Sequence[bytes] = ()) -> bytes
         what = rng.random()
         if what < 0.3 and model.metadata_props:
             entry = rng.choice(model.metadata_props)
-            inner = mutate_json(rng, entry.value.encode("utf-8", "replace"), tokens)
+            inner = mutate_json(rng, _bytes(entry.value), tokens)
             entry.value = inner.decode("utf-8", "replace")
         elif what < 0.5 and model.graph.initializer:
             _mutate_tensor(rng, rng.choice(model.graph.initializer))
@@ -233,3 +233,8 @@ def _odd_for(rng: Random, value: Any, tokens: Sequence[bytes]) -> Any:
     if isinstance(value, float):
         return rng.choice((0.0, float("nan"), 1e30, -1.0))
     return rng.choice(_NUMBERS)
+
+
+def _bytes(text: str | bytes) -> bytes:
+    # protobuf gives text that is not valid UTF-8 back as bytes.
+    return text if isinstance(text, bytes) else text.encode("utf-8", "replace")

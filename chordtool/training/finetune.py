@@ -47,11 +47,9 @@ def finetune(
     start = runs.fresh(config.student) if config.from_scratch else starting_student(config)
     with place(config) as here:
         told: Listener = (listener or Silent()) if here.leads else Silent()
-        if here.leads:
-            runs.prepare(folder, overwrite=overwrite)
-        here.wait()
-        sources = _sources(config, folder, start, here, told)
-        return runs.execute(config, sources, start, here, folder, told)
+        with runs.opened(folder, here, overwrite=overwrite):
+            sources = _sources(config, folder, start, here, told)
+            return runs.execute(config, sources, start, here, folder, told)
 
 
 def starting_student(config: FinetuneConfig) -> runs.Start:

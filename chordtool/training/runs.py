@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from chordtool.errors import TrainingError, UsageError
 from chordtool.evaluation import METRICS
 from chordtool.files import atomic_write
+from chordtool.locking import try_lock
 from chordtool.models.card import ModelCard
 from chordtool.models.students import build
 from chordtool.training import checkpoint
@@ -33,6 +35,10 @@ from chordtool.vocabulary import N_CLASSES
 CONFIG: Final = "config.json"
 REPORT: Final = "report.html"
 SPLIT: Final = "split.json"
+LOCK: Final = ".lock"
+_OURS: Final = (
+    checkpoint.STATE, checkpoint.BEST, checkpoint.LAST, CONFIG, SPLIT, "metrics.csv", REPORT,
+)  # fmt: skip
 MAX_SPLIT_BYTES: Final = 256 << 20
 
 
@@ -53,32 +59,42 @@ def fresh(architecture: str, teacher: str = "") -> Start:
     return Start(ModelCard("", architecture, student_front_end(), teacher=teacher))
 
 
-def prepare(folder: Path, *, overwrite: bool) -> None:
-    """Make a run's folder ready: new, or with a run to go on with.
+@contextmanager
+def opened(folder: Path, place: Place, *, overwrite: bool) -> Iterator[None]:
+    """A run's folder, for this run alone: new, or with a run to go on with.
 
     Raises:
         UsageError: the folder holds something else.
+        TrainingError: another process trains in it.
     """
-    ours = (checkpoint.STATE, checkpoint.BEST, checkpoint.LAST, CONFIG, SPLIT, "metrics.csv",
-            REPORT)  # fmt: skip
+    if not place.leads:
+        place.wait()
+        yield
+        return
+    _check_folder(folder, overwrite)
+    folder.mkdir(parents=True, exist_ok=True)
+    with try_lock(folder / LOCK) as held:
+        if not held:
+            raise TrainingError(
+                f"Another process trains in {folder}.", hint="Wait for it, or name another folder."
+            )
+        if overwrite:
+            for name in _OURS:
+                (folder / name).unlink(missing_ok=True)
+        place.wait()
+        yield
+
+
+def _check_folder(folder: Path, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file.", hint="Name a folder with -o.")
-    if overwrite:
-        for name in ours:
-            (folder / name).unlink(missing_ok=True)
-    elif folder.is_dir() and not (folder / CONFIG).exists():
-        # Parts are what a run left that was killed while it wrote its first file.
-        foreign = [
-            p.name
-            for p in folder.iterdir()
-            if p.name not in ("cache", "corpus") and not p.name.startswith(".chordtool-")
-        ]
-        if foreign:
-            raise UsageError(
-                f"{folder} is not empty and holds no run.",
-                hint="Choose another folder, or --overwrite.",
-            )
-    folder.mkdir(parents=True, exist_ok=True)
+    if overwrite or not folder.is_dir() or (folder / CONFIG).exists():
+        return
+    if any(p.name not in (LOCK, "cache", "corpus") for p in folder.iterdir()):
+        raise UsageError(
+            f"{folder} is not empty and holds no run.",
+            hint="Choose another folder, or --overwrite.",
+        )
 
 
 def execute(

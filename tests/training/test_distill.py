@@ -16,6 +16,7 @@ import torch
 from chordtool.corpus.recipe import with_spare
 from chordtool.errors import TrainingError, UsageError
 from chordtool.frontend import FrontEnd
+from chordtool.locking import try_lock
 from chordtool.models.students import build
 from chordtool.training import checkpoint
 from chordtool.training.distill import distill
@@ -48,7 +49,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 def test_a_run_leaves_what_it_promises(whole: Path) -> None:
     assert {p.name for p in whole.iterdir()} == {
         "best.safetensors", "last.safetensors", "state.safetensors", "metrics.csv",
-        "config.json", "split.json", "report.html",
+        "config.json", "split.json", "report.html", ".lock",
     }  # fmt: skip
     card, found = checkpoint.load_checkpoint(whole)
     student = build(card.architecture, n_bins=card.front_end.n_bins, n_classes=170)
@@ -103,6 +104,16 @@ def test_a_folder_with_other_things_is_left_alone(corpus: Path, tmp_path: Path) 
     with pytest.raises(UsageError, match="holds no run"):
         distill(distill_config(corpus, **TINY), tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["photo.jpg"]
+
+
+def test_a_folder_that_somebody_trains_in_is_one_sentence(corpus: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with try_lock(folder / ".lock") as held:
+        assert held
+        with pytest.raises(TrainingError, match="Another process trains"):
+            distill(distill_config(corpus, **TINY), folder)
+    assert not (folder / "config.json").exists()
 
 
 def test_overwriting_starts_anew(corpus: Path, whole: Path, tmp_path: Path) -> None:

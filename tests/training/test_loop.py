@@ -294,3 +294,14 @@ def test_settings_are_frozen() -> None:
     with pytest.raises(AttributeError):
         TrainConfig().lr = 1.0  # type: ignore[misc]
     assert replace(TrainConfig(), lr=1.0).lr == 1.0
+
+
+def test_half_precision_trains_too(corpus: Path, tmp_path: Path) -> None:
+    setting = config(lr=1e-2, schedule="constant", epochs=4)
+    run = trainer(corpus, tmp_path / "run", epochs=4)
+    run.place = Place(torch.device("cpu"), torch.bfloat16)
+    assert run.config == setting
+    outcome = run.run()
+    rows = outcome.state.history
+    assert rows[-1]["train_loss"] < rows[0]["train_loss"]
+    assert all(t.dtype == torch.float32 for t in weights(tmp_path / "run").values())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -317,3 +318,15 @@ def test_reading_ahead_ends_with_its_context(corpus: Path) -> None:
         first = next(iter(loader))
     assert first.index.tolist() == [0]
     assert not loader._thread.is_alive()
+
+
+def test_memory_for_a_recording_does_not_grow_with_its_length() -> None:
+    """What is kept is where segments begin: 24 bytes each, whatever a frame holds."""
+    tracemalloc.start()
+    source = memory_source(200, frames=108_000)
+    before = tracemalloc.get_traced_memory()[0]
+    segments = Segments([source], config(segment_frames=108, stride=108), FrontEnd())
+    kept = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert len(segments) == 200_000
+    assert kept < 30 * len(segments)

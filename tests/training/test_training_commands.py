@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from chordtool.cli import run
+from chordtool.errors import ExitCode, UsageError
+from chordtool.training.progress import Display, TensorBoard, clock
+from tests.training.made import SMALL, make_corpus, make_songs
+
+TINY = {**SMALL, "batch_size": 3, "segment_frames": 6, "stride": 6, "epochs": 1}
+
+
+def options(**settings: object) -> list[str]:
+    pairs = {**TINY, **settings}.items()
+    return [word for k, v in pairs for word in ("--" + k.replace("_", "-"), str(v))]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_corpus(tmp_path_factory.mktemp("commands") / "corpus", n=4, frames=12)
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHORDTOOL_CONFIG", "")
+
+
+def test_distill_says_where_the_student_is(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    assert run(["distill", "--corpus", str(corpus), "-o", str(folder), *options()]) == ExitCode.OK
+    out, err = capsys.readouterr()
+    assert out == f"{folder / 'best.safetensors'}\n"
+    for words in ("Training on 3 recordings", "validating on 1", "epoch 1: loss", "segments/s",
+                  "Ended (all epochs)"):  # fmt: skip
+        assert words in err
+    again = run(["distill", "--corpus", str(corpus), "-o", str(folder), *options()])
+    assert again == ExitCode.OK
+    assert "is finished" in capsys.readouterr().err
+
+
+def test_settings_of_a_run_are_read_back_and_options_win(corpus: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    run(["distill", "--corpus", str(corpus), "-o", str(first), *options(seed=7)])
+    assert run(["distill", "--config", str(first), "--lr", "0.002", "-o", str(second)]) == 0
+    old, new = (json.loads((p / "config.json").read_text()) for p in (first, second))
+    assert new == {**old, "lr": 0.002}
+
+
+def test_finetune_lists_what_did_not_match(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    songs = make_songs(tmp_path / "songs", n=4, seconds=1.2)
+    (songs / "lonely.lab").write_text("0 1 C\n")
+    arguments = ["finetune", "--from-scratch", "--labels", str(songs), "-o", str(tmp_path / "run"),
+                 "--pitch-low", "0", "--pitch-high", "0"]  # fmt: skip
+    assert run([*arguments, *options()]) == ExitCode.OK
+    err = capsys.readouterr().err
+    assert "4 recordings with labels" in err
+    assert "1 label files have no audio" in err
+    assert "lonely.lab" in err
+
+
+@pytest.mark.parametrize("arguments", [["--lr", "-1"], ["--loss", "l2"], ["--epochs", "0"]])
+def test_a_setting_that_makes_no_sense_is_usage(
+    corpus: Path, tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["distill", "--corpus", str(corpus), "-o", str(tmp_path / "run"), *arguments]
+    assert run(command) == ExitCode.USAGE
+    assert arguments[0] in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_setting_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    from dataclasses import fields
+
+    from typer.main import get_command
+
+    from chordtool.cli import build
+    from chordtool.training.config import DistillConfig, FinetuneConfig
+
+    for name, kind in (("distill", DistillConfig), ("finetune", FinetuneConfig)):
+        command = get_command(build(name)).commands[name]  # type: ignore[attr-defined]
+        known = {option for p in command.params for option in p.opts}
+        for f in fields(kind):
+            assert "--" + f.name.replace("_", "-") in known
+        assert {"--config", "--output", "--overwrite", "--tensorboard"} <= known
+
+
+def test_plain_output_has_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    display = Display()
+    display.message("Training [on] 3")
+    display.step(
+        {"epoch": 0, "epochs": 2, "batch": 3, "batches": 9, "loss": 1.5, "accuracy": 0.25,
+         "lr": 1e-4, "rate": 12.0, "left": 3700.0}
+    )  # fmt: skip
+    err = capsys.readouterr().err
+    assert "\x1b" not in err
+    assert "Training [on] 3" in err
+    assert "epoch 1/2" in err
+    assert "25.00%" in err
+    assert "1:01:40 left" in err
+
+
+def test_time_is_shown_in_hours_minutes_and_seconds() -> None:
+    assert [clock(s) for s in (-1, 0, 59.6, 3600)] == ["0:00:00", "0:00:00", "0:01:00", "1:00:00"]
+
+
+def test_tensorboard_is_written_or_asked_for(tmp_path: Path) -> None:
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError:
+        with pytest.raises(UsageError, match="TensorBoard is not installed") as caught:
+            TensorBoard(tmp_path)
+        assert "chordtool[tensorboard]" in caught.value.hint
+        return
+    board = TensorBoard(tmp_path)
+    row = dict.fromkeys(("lr", "train_loss", "train_accuracy", "segments_per_second"), 0.5)
+    board.epoch({**row, "epoch": 1, "validation_loss": None, "validation_accuracy": None,
+                 "loading_share": 0.1})  # fmt: skip
+    board.close()
+    assert list((tmp_path / "tensorboard").iterdir())

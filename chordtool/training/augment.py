@@ -60,19 +60,24 @@ def draw(config: TrainConfig, epoch: int, index: NDArray[np.int64], device: torc
     return Draws(*torch.split(torch.from_numpy(drawn).to(device), sizes, dim=1))
 
 
-def augment(features: Tensor, draws: Draws, config: TrainConfig) -> Tensor:
+def augment(
+    features: Tensor, draws: Draws, config: TrainConfig, bins_per_octave: int = 24
+) -> Tensor:
     """Detune, equalise, add a noise floor, change the gain; each if it is on.
 
     Args:
         features: float32 [batch, frames, bins], log magnitudes, not normalised.
+        draws: the segments' random numbers.
+        config: how far each goes.
+        bins_per_octave: of the features.
 
     Returns:
         The same shape.
     """
     x = features
     if config.detune_cents:
-        bins_per_cent = 24 / 1200
-        x = detune(x, (2 * draws.detune[:, 0] - 1) * config.detune_cents * bins_per_cent)
+        furthest = config.detune_cents * bins_per_octave / 1200
+        x = detune(x, (2 * draws.detune[:, 0] - 1) * furthest)
     if config.eq_db:
         x = x + eq_curve((2 * draws.eq - 1) * config.eq_db * DECIBEL, x.shape[2])[:, None]
     if config.noise_db:

@@ -8,197 +8,176 @@ text's is the default. A run writes its configuration to ``config.json`` in its 
 from __future__ import annotations
 
 import json
-import math
-import types
 import typing
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from chordtool.errors import UsageError
 from chordtool.frontend import FrontEnd
+from chordtool.training.settings import RUN_ONLY, checked, setting
 
 CONFIG_SCHEMA: Final = 1
 MAX_CONFIG_BYTES: Final = 1 << 20
-
-_RUN_ONLY: Final = "run_only"
-
-
-def _setting(
-    default: Any,
-    help: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[str, ...] = (),
-    panel: str = "Method",
-    run_only: bool = False,
-) -> Any:
-    """A field with its help text and range; ``run_only`` ones may change when a run goes on."""
-    metadata = {
-        "help": help, "low": low, "high": high, "choices": choices,
-        "panel": panel, _RUN_ONLY: run_only,
-    }  # fmt: skip
-    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """What both stages have in common."""
 
-    student: str = _setting("btc", "Architecture of the student: btc or 2e1d.")
+    student: str = setting("btc", "Architecture of the student: btc or 2e1d.")
 
     # Loss
-    loss: str = _setting(
+    loss: str = setting(
         "cross-entropy", "Loss on the labels.", choices=("cross-entropy", "focal"), panel="Loss"
     )
-    focal_gamma: float = _setting(
+    focal_gamma: float = setting(
         2.0, "Exponent of the focal loss.", low=0.0, high=10.0, panel="Loss"
     )
-    balance: float = _setting(
+    balance: float = setting(
         0.0, "Favour rare qualities on the labels: 0 is off, 1 is as if all were equally frequent.",
         low=0.0, high=1.0, panel="Loss",
     )  # fmt: skip
-    kd_alpha: float = _setting(
+    kd_alpha: float = setting(
         0.0, "Share of the teacher's soft labels in the loss; 0 is none.",
         low=0.0, high=1.0, panel="Loss",
     )  # fmt: skip
-    kd_weighting: str = _setting(
+    kd_weighting: str = setting(
         "selective", "How frames count in the teacher's share: by its confidence, or all alike.",
         choices=("selective", "plain"), panel="Loss",
     )  # fmt: skip
-    temperature: float = _setting(
+    temperature: float = setting(
         3.0, "Temperature that softens teacher and student.", low=0.1, high=100.0, panel="Loss"
     )
 
     # Optimiser (AdamW) and schedule
-    lr: float = _setting(
+    lr: float = setting(
         3e-4, "Learning rate; the peak of the cosine schedule.",
         low=0.0, high=10.0, panel="Optimiser",
     )  # fmt: skip
-    schedule: str = _setting(
+    schedule: str = setting(
         "cosine", "How the learning rate moves.",
         choices=("cosine", "plateau", "constant"), panel="Optimiser",
     )  # fmt: skip
-    warmup_epochs: float = _setting(
+    warmup_epochs: float = setting(
         10.0, "Epochs over which the rate rises linearly from --lr-start.",
         low=0.0, high=1e6, panel="Optimiser",
     )  # fmt: skip
-    lr_start: float = _setting(
+    lr_start: float = setting(
         1e-4, "Learning rate at the start of the warm-up.", low=0.0, high=10.0, panel="Optimiser"
     )
-    lr_end: float = _setting(
+    lr_end: float = setting(
         1e-6, "Learning rate at the end of the cosine; floor of the plateau decay.",
         low=0.0, high=10.0, panel="Optimiser",
     )  # fmt: skip
-    plateau_factor: float = _setting(
+    plateau_factor: float = setting(
         0.9, "Plateau decay: the rate is multiplied by this after an epoch without improvement.",
         low=0.01, high=1.0, panel="Optimiser",
     )  # fmt: skip
-    weight_decay: float = _setting(
+    weight_decay: float = setting(
         1e-5, "AdamW's weight decay.", low=0.0, high=10.0, panel="Optimiser"
     )
-    clip_norm: float = _setting(
+    clip_norm: float = setting(
         1.0, "Largest norm of the gradient; 0 is no limit.", low=0.0, high=1e6, panel="Optimiser"
     )
-    epochs: int = _setting(100, "Epochs at most.", low=1, high=1_000_000, panel="Optimiser")
-    patience: int = _setting(
+    epochs: int = setting(100, "Epochs at most.", low=1, high=1_000_000, panel="Optimiser")
+    patience: int = setting(
         10, "Stop after this many epochs without improvement; 0 is never.",
         low=0, high=1_000_000, panel="Optimiser",
     )  # fmt: skip
-    ema_decay: float = _setting(
+    ema_decay: float = setting(
         0.0, "Keep, validate and export a moving average of the weights with this decay; 0 is off.",
         low=0.0, high=0.999999, panel="Optimiser",
     )  # fmt: skip
-    dropout: float | None = _setting(
+    dropout: float | None = setting(
         None, "Dropout, instead of the architecture's own.", low=0.0, high=0.95, panel="Optimiser"
     )
 
     # Data
-    batch_size: int = _setting(
+    batch_size: int = setting(
         256, "Segments a step, over all processes.", low=1, high=1 << 16, panel="Data"
     )
-    segment_frames: int = _setting(108, "Frames of a segment.", low=1, high=10_000, panel="Data")
-    stride: int = _setting(
+    segment_frames: int = setting(108, "Frames of a segment.", low=1, high=10_000, panel="Data")
+    stride: int = setting(
         108, "Frames from one segment's start to the next.", low=1, high=10_000, panel="Data"
     )
-    validation_share: float = _setting(
+    validation_share: float = setting(
         0.1, "Share of the songs that validate.", low=0.0, high=0.9, panel="Data"
     )
-    test_share: float = _setting(
+    test_share: float = setting(
         0.1, "Share of the songs that are put aside for testing.", low=0.0, high=0.9, panel="Data"
     )
-    split: str | None = _setting(
+    split: str | None = setting(
         None,
         "JSON file with lists of song names: train, validation, test.",
         panel="Data",
         run_only=True,
     )
-    song_pattern: str | None = _setting(
+    song_pattern: str | None = setting(
         None, "Regular expression; its first group in a file's stem names the song, so that "
         "versions of one song stay in one split.", panel="Data",
     )  # fmt: skip
-    epoch_segments: int = _setting(
+    epoch_segments: int = setting(
         0, "Segments of an epoch, drawn anew for each; 0 is all.", low=0, high=1 << 40, panel="Data"
     )
-    seed: int = _setting(42, "Seed of everything random.", low=0, high=1 << 31, panel="Data")
+    seed: int = setting(42, "Seed of everything random.", low=0, high=1 << 31, panel="Data")
 
     # Augmentation (beyond the paper; all off)
-    pitch_low: int = _setting(
+    pitch_low: int = setting(
         0, "Pitch shift: lowest, in semitones.", low=-24, high=0, panel="Augmentation"
     )
-    pitch_high: int = _setting(
+    pitch_high: int = setting(
         0, "Pitch shift: highest, in semitones.", low=0, high=24, panel="Augmentation"
     )
-    jitter_frames: int = _setting(
+    jitter_frames: int = setting(
         0, "Move segment starts by up to this many frames.", low=0, high=10_000,
         panel="Augmentation",
     )  # fmt: skip
-    gain_db: float = _setting(
+    gain_db: float = setting(
         0.0, "Random gain, plus or minus.", low=0.0, high=60.0, panel="Augmentation"
     )
-    eq_db: float = _setting(
+    eq_db: float = setting(
         0.0, "Random smooth equaliser, plus or minus.", low=0.0, high=60.0, panel="Augmentation"
     )
-    noise_db: float = _setting(
+    noise_db: float = setting(
         0.0, "Random noise floor: up to this far above 60 dB below the segment's loudest bin.",
         low=0.0, high=60.0, panel="Augmentation",
     )  # fmt: skip
-    detune_cents: float = _setting(
+    detune_cents: float = setting(
         0.0, "Random detuning, plus or minus.", low=0.0, high=50.0, panel="Augmentation"
     )
-    mask_frames: int = _setting(
+    mask_frames: int = setting(
         0, "SpecAugment: widest masked stretch of frames.", low=0, high=1000, panel="Augmentation"
     )
-    mask_bins: int = _setting(
+    mask_bins: int = setting(
         0, "SpecAugment: widest masked band of bins.", low=0, high=1000, panel="Augmentation"
     )
-    masks: int = _setting(
+    masks: int = setting(
         2, "SpecAugment: masks of each kind a segment.", low=0, high=100, panel="Augmentation"
     )
 
     # How the run runs; may differ when it goes on
-    licence: str = _setting(
+    licence: str = setting(
         "", "Licence of the weights for their card, an SPDX identifier.",
         panel="Running", run_only=True,
     )  # fmt: skip
-    device: str = _setting("auto", "auto, cpu, cuda or mps.", panel="Running", run_only=True)
-    precision: str = _setting(
+    device: str = setting("auto", "auto, cpu, cuda or mps.", panel="Running", run_only=True)
+    precision: str = setting(
         "auto", "auto (bfloat16 or float16 on a GPU, float32 elsewhere), or one of them.",
         choices=("auto", "float32", "bfloat16", "float16"), panel="Running", run_only=True,
     )  # fmt: skip
-    threads: int = _setting(
+    threads: int = setting(
         0, "CPU threads; 0 leaves them to torch.", low=0, high=1024, panel="Running", run_only=True
     )
-    checkpoint_minutes: float = _setting(
+    checkpoint_minutes: float = setting(
         10.0, "Minutes between checkpoints within an epoch; 0 is none.",
         low=0.0, high=1e6, panel="Running", run_only=True,
     )  # fmt: skip
-    checkpoint_steps: int = _setting(
+    checkpoint_steps: int = setting(
         0, "Steps between checkpoints within an epoch; 0 is none.",
         low=0, high=1 << 40, panel="Running", run_only=True,
     )  # fmt: skip
-    max_minutes: float = _setting(
+    max_minutes: float = setting(
         0.0, "Stop after this many minutes of this call; 0 is no limit.",
         low=0.0, high=1e7, panel="Running", run_only=True,
     )  # fmt: skip
@@ -207,7 +186,7 @@ class TrainConfig:
         hints = typing.get_type_hints(type(self))
         for f in fields(self):
             object.__setattr__(
-                self, f.name, _checked(f.name, getattr(self, f.name), hints[f.name], f.metadata)
+                self, f.name, checked(f.name, getattr(self, f.name), hints[f.name], f.metadata)
             )
         if self.validation_share + self.test_share >= 1.0:
             raise UsageError(
@@ -229,7 +208,7 @@ class TrainConfig:
         return {
             f.name: _plain(getattr(self, f.name))
             for f in fields(self)
-            if not f.metadata.get(_RUN_ONLY)
+            if not f.metadata.get(RUN_ONLY)
         }
 
     def write(self, path: Path) -> None:
@@ -250,17 +229,17 @@ class TrainConfig:
 class DistillConfig(TrainConfig):
     """Stage 1: a student learns a teacher's labels of unlabelled audio."""
 
-    corpus: tuple[str, ...] = _setting(
+    corpus: tuple[str, ...] = setting(
         (), "Labelled corpora; a folder of audio is labelled first.", panel="Input", run_only=True
     )
-    weight: tuple[float, ...] = _setting(
+    weight: tuple[float, ...] = setting(
         (), "How often each corpus is seen in an epoch, in their order.", panel="Input"
     )
-    teacher: tuple[str, ...] = _setting(
+    teacher: tuple[str, ...] = setting(
         (), "Who labels a folder of audio first, several are averaged; lv if not given.",
         panel="Input", run_only=True,
     )  # fmt: skip
-    weigh_by_agreement: bool = _setting(
+    weigh_by_agreement: bool = setting(
         False, "Count recordings by how far several teachers agree on them.", panel="Loss"
     )
 
@@ -273,54 +252,54 @@ class DistillConfig(TrainConfig):
 class FinetuneConfig(TrainConfig):
     """Stage 2: the student learns ground truth, with the teacher beside it."""
 
-    student: str = _setting(
+    student: str = setting(
         "default", "The student to start from: a run, a checkpoint, an ONNX file or a model's name;"
         " with --from-scratch the architecture: btc or 2e1d.",
     )  # fmt: skip
-    labels: tuple[str, ...] = _setting((), "Folders of ground truth.", panel="Input", run_only=True)
-    audio: tuple[str, ...] = _setting(
+    labels: tuple[str, ...] = setting((), "Folders of ground truth.", panel="Input", run_only=True)
+    audio: tuple[str, ...] = setting(
         (), "Folders of the audio, in the order of --labels; beside the labels if not given.",
         panel="Input", run_only=True,
     )  # fmt: skip
-    weight: tuple[float, ...] = _setting(
+    weight: tuple[float, ...] = setting(
         (), "How often each folder of labels is seen in an epoch, in their order.", panel="Input"
     )
-    replay: tuple[str, ...] = _setting(
+    replay: tuple[str, ...] = setting(
         (), "Corpora with a teacher's labels to mix in.", panel="Input", run_only=True
     )
-    replay_share: float = _setting(
+    replay_share: float = setting(
         0.3, "Share of the segments that come from --replay.", low=0.0, high=0.99, panel="Input"
     )
-    teacher: tuple[str, ...] = _setting(
+    teacher: tuple[str, ...] = setting(
         (), "Teacher for --kd-alpha, several are averaged; the student's own if not given.",
         panel="Loss",
     )  # fmt: skip
-    from_scratch: bool = _setting(
+    from_scratch: bool = setting(
         False, "The supervised baseline: random weights, pitch shift, no teacher.", panel="Method"
     )
-    cache: str | None = _setting(
+    cache: str | None = setting(
         None, "Folder for features and posteriors; in the run's folder if not given.",
         panel="Input", run_only=True,
     )  # fmt: skip
 
-    kd_alpha: float = _setting(
+    kd_alpha: float = setting(
         0.3, "Share of the teacher's soft labels in the loss; 0 is none.",
         low=0.0, high=1.0, panel="Loss",
     )  # fmt: skip
-    lr: float = _setting(1e-5, "Learning rate.", low=0.0, high=10.0, panel="Optimiser")
-    schedule: str = _setting(
+    lr: float = setting(1e-5, "Learning rate.", low=0.0, high=10.0, panel="Optimiser")
+    schedule: str = setting(
         "plateau", "How the learning rate moves.",
         choices=("cosine", "plateau", "constant"), panel="Optimiser",
     )  # fmt: skip
-    warmup_epochs: float = _setting(
+    warmup_epochs: float = setting(
         0.0, "Epochs over which the rate rises linearly from --lr-start.",
         low=0.0, high=1e6, panel="Optimiser",
     )  # fmt: skip
-    epochs: int = _setting(50, "Epochs at most.", low=1, high=1_000_000, panel="Optimiser")
-    batch_size: int = _setting(
+    epochs: int = setting(50, "Epochs at most.", low=1, high=1_000_000, panel="Optimiser")
+    batch_size: int = setting(
         128, "Segments a step, over all processes.", low=1, high=1 << 16, panel="Data"
     )
-    stride: int = _setting(
+    stride: int = setting(
         54, "Frames from one segment's start to the next.", low=1, high=10_000, panel="Data"
     )
 
@@ -396,47 +375,3 @@ def student_front_end() -> FrontEnd:
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _checked(name: str, value: Any, hint: Any, metadata: Any) -> Any:
-    """The value in its field's type and range, or a UsageError."""
-    option = "--" + name.replace("_", "-")
-    optional = isinstance(hint, types.UnionType)
-    if optional:
-        if value is None:
-            return None
-        hint = next(t for t in typing.get_args(hint) if t is not type(None))
-    if typing.get_origin(hint) is tuple:
-        inner = typing.get_args(hint)[0]
-        if not isinstance(value, tuple | list):
-            raise UsageError(f"{option} is not a list.")
-        return tuple(_checked(name, item, inner, {}) for item in value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if isinstance(value, Path) and hint is str:
-        value = str(value)
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise UsageError(f"{option} is {value!r}, which is not {_KINDS[hint]}.")
-    if hint is float and not math.isfinite(value):
-        raise UsageError(f"{option} is {value!r}.", hint="It must be a finite number.")
-    low, high = metadata.get("low"), metadata.get("high")
-    if (low is not None and value < low) or (high is not None and value > high):
-        raise UsageError(f"{option} is {value}.", hint=f"It must lie between {low} and {high}.")
-    choices = metadata.get("choices")
-    if choices and value not in choices:
-        raise UsageError(f"{option} is {value!r}.", hint="Choose " + " or ".join(choices) + ".")
-    return value
-
-
-_KINDS: Final = {int: "a whole number", float: "a number", str: "text", bool: "yes or no"}
-
-__all__ = [
-    "FROM_SCRATCH",
-    "DistillConfig",
-    "FinetuneConfig",
-    "TrainConfig",
-    "read_settings",
-    "replace",
-    "resolve",
-    "student_front_end",
-]

@@ -7,6 +7,7 @@ and one read; nothing of the file stays in memory, however large the corpus is.
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import dataclass
 from functools import lru_cache
@@ -33,11 +34,8 @@ class Tensor:
     shape: tuple[int, ...]
     offset: int
     """Bytes from the start of the file."""
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row, that is of everything behind the first axis."""
-        return int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
+    row_bytes: int
+    """Bytes of one row, that is of everything behind the first axis."""
 
 
 def layout(path: Path) -> dict[str, Tensor]:
@@ -73,7 +71,7 @@ def _header(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         return {name: _tensor(entry, 8 + length, size) for name, entry in header.items()}, described
     except OSError as error:
         raise broken(path, str(error.strerror)) from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise broken(path, "it is truncated, or no safetensors file") from None
 
 
@@ -81,14 +79,12 @@ def _tensor(entry: dict[str, Any], start: int, size: int) -> Tensor:
     dtype: np.dtype[Any] = np.dtype(_DTYPES[entry["dtype"]])
     shape = tuple(int(n) for n in entry["shape"])
     begin, end = (int(n) for n in entry["data_offsets"])
-    count = 1
-    for n in shape:
-        if n < 0:
-            raise ValueError
-        count *= n
-    if begin < 0 or end - begin != count * dtype.itemsize or start + end > size:
+    if any(n < 0 for n in shape):
         raise ValueError
-    return Tensor(dtype, shape, start + begin)
+    length = math.prod(shape) * dtype.itemsize
+    if begin < 0 or end - begin != length or start + end > size:
+        raise ValueError
+    return Tensor(dtype, shape, start + begin, math.prod(shape[1:]) * dtype.itemsize)
 
 
 def rows(path: Path, names: tuple[str, ...], start: int, stop: int) -> list[NDArray[Any]]:
@@ -108,10 +104,9 @@ def rows(path: Path, names: tuple[str, ...], start: int, stop: int) -> list[NDAr
             tensor = tensors.get(name)
             if tensor is None or not tensor.shape or stop > tensor.shape[0]:
                 raise broken(path, f"{name} is missing or too short")
-            data = _read(
-                handle, (stop - start) * tensor.row_bytes, tensor.offset + start * tensor.row_bytes
-            )
-            if len(data) != (stop - start) * tensor.row_bytes:
+            wanted = (stop - start) * tensor.row_bytes
+            data = _read(handle, wanted, tensor.offset + start * tensor.row_bytes)
+            if len(data) != wanted:
                 raise broken(path, "it is truncated")
             found.append(np.frombuffer(data, tensor.dtype).reshape(-1, *tensor.shape[1:]))
     finally:

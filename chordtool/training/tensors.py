@@ -52,7 +52,7 @@ def to_tensors(
     if augmented_for is not None and augment.is_on(augmented_for[0]):
         config, epoch = augmented_for
         draws = augment.draw(config, epoch, batch.index, device)
-        x = augment.augment(x, draws, config)
+        x = augment.augment(x, draws, config, front_end.bins_per_octave)
     x = (x - front_end.mean) / front_end.std
     if draws is not None and augmented_for is not None:
         x = augment.mask(x, draws, augmented_for[0])

@@ -62,7 +62,12 @@ def arrays(
 
 
 def make_corpus(
-    folder: Path, n: int = 8, frames: int = 30, front_end: FrontEnd = STUDENT, seed: int = 0
+    folder: Path,
+    n: int = 8,
+    frames: int = 30,
+    front_end: FrontEnd = STUDENT,
+    seed: int = 0,
+    statistics: dict[str, Any] | None = None,
 ) -> Path:
     """A corpus of ``n`` recordings; they are songs song-0, song-1, ..."""
     description = Description(front_end, ({"name": "toy", "sha256": "0" * 64, "weight": 1.0},), "f")
@@ -85,6 +90,7 @@ def make_corpus(
                 path=f"/music/song-{number}.flac", status=LABELLED, audio_sha256=digest,
                 frames=frames, seconds=metadata.seconds, teachers=description.teachers,
                 front_end=front_end.fingerprint, labels_fingerprint="f", recording_sha256=written,
+                statistics=statistics or {},
             )
         )  # fmt: skip
     return folder

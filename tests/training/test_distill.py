@@ -13,14 +13,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from chordtool.corpus import Corpus
 from chordtool.corpus.recipe import with_spare
 from chordtool.errors import TrainingError, UsageError
+from chordtool.export import export
 from chordtool.frontend import FrontEnd
 from chordtool.locking import try_lock
+from chordtool.models.card import ModelCard
 from chordtool.models.students import build
 from chordtool.training import checkpoint
 from chordtool.training.distill import distill
-from tests.training.made import SMALL, distill_config, make_corpus
+from chordtool.training.progress import Silent
+from tests.training.made import SMALL, distill_config, make_corpus, make_songs
 
 TINY = {"batch_size": 3, "segment_frames": 6, "stride": 6, "epochs": 2, "checkpoint_steps": 1}
 
@@ -132,6 +136,28 @@ def test_a_broken_state_is_one_sentence(corpus: Path, whole: Path, tmp_path: Pat
     with pytest.raises(TrainingError, match="cannot go on") as caught:
         distill(distill_config(corpus, **TINY), tmp_path / "run")
     assert "--overwrite" in caught.value.hint
+
+
+def test_a_folder_of_audio_is_labelled_first(tmp_path: Path) -> None:
+    songs = make_songs(tmp_path / "songs", n=4, seconds=1.2)
+    torch.manual_seed(0)
+    card = ModelCard("teacher", "btc", FrontEnd())
+    export(build("btc", n_bins=144, n_classes=170), card, tmp_path / "teacher.onnx")
+    said: list[str] = []
+
+    class Ears(Silent):
+        def message(self, text: str) -> None:
+            said.append(text)
+
+    teacher = (str(tmp_path / "teacher.onnx"),)
+    setting = distill_config(songs, **{**TINY, "epochs": 1, "teacher": teacher, "pitch_high": 2})
+    distill(setting, tmp_path / "run", listener=Ears())
+    assert any("labelled by" in text and "label-corpus" in text for text in said)
+    corpus = Corpus.open(tmp_path / "run" / "corpus" / "1")
+    assert len(corpus.recordings()) == 4
+    assert corpus.front_end == with_spare(FrontEnd(), 2)
+    card, _ = checkpoint.load_checkpoint(tmp_path / "run")
+    assert card.teacher == "teacher"
 
 
 # In processes of their own

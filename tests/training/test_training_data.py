@@ -294,7 +294,8 @@ def test_a_truncated_recording_is_one_sentence(tmp_path: Path, kept: int) -> Non
     [b"[]", b'{"features": 3}', b'{"features": {"dtype": "F16", "shape": [-5, -144], '
      b'"data_offsets": [0, 1440]}}', b'{"features": {"dtype": "F16", "shape": [1000000, 144], '
      b'"data_offsets": [0, 288000000]}}', b'{"features": {"dtype": "O", "shape": [1], '
-     b'"data_offsets": [0, 1]}}', b"{" * 50_000],
+     b'"data_offsets": [0, 1]}}', b"{" * 50_000,
+     b'{"features": {"dtype": "F16", "shape": [1e999], "data_offsets": [0, 2]}}'],
 )  # fmt: skip
 def test_a_lying_header_is_one_sentence(tmp_path: Path, header: bytes) -> None:
     path = tmp_path / "x.safetensors"
@@ -330,3 +331,18 @@ def test_memory_for_a_recording_does_not_grow_with_its_length() -> None:
     tracemalloc.stop()
     assert len(segments) == 200_000
     assert kept < 30 * len(segments)
+
+
+def test_recordings_count_by_how_far_their_teachers_agree(tmp_path: Path) -> None:
+    folder = make_corpus(tmp_path / "c", n=2, statistics={"agreement": 0.25})
+    assert [t.weight for t in corpus_source(folder).tracks] == [1.0, 1.0]
+    weighed = corpus_source(folder, weigh_by_agreement=True)
+    assert [t.weight for t in weighed.tracks] == [0.25, 0.25]
+    segments = Segments([weighed], config(), FrontEnd())
+    assert (segments.gather(segments.epoch(0), 0, 4).weights == 0.25).all()
+
+
+def test_recordings_without_music_are_left_out(tmp_path: Path) -> None:
+    folder = make_corpus(tmp_path / "c", n=2, statistics={"content": "silence"})
+    with pytest.raises(TrainingError, match="no labelled music"):
+        corpus_source(folder)

@@ -1,0 +1,65 @@
+"""Fields of configurations: their help, their ranges, and checking values against them."""
+
+from __future__ import annotations
+
+import math
+import types
+import typing
+from dataclasses import field
+from pathlib import Path
+from typing import Any, Final
+
+from chordtool.errors import UsageError
+
+RUN_ONLY: Final = "run_only"
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    panel: str = "Method",
+    run_only: bool = False,
+) -> Any:
+    """A field with its help text and range; ``run_only`` ones may change when a run goes on."""
+    metadata = {
+        "help": help, "low": low, "high": high, "choices": choices,
+        "panel": panel, RUN_ONLY: run_only,
+    }  # fmt: skip
+    return field(default=default, metadata=metadata)
+
+
+def checked(name: str, value: Any, hint: Any, metadata: Any) -> Any:
+    """The value in its field's type and range, or a UsageError."""
+    option = "--" + name.replace("_", "-")
+    optional = isinstance(hint, types.UnionType)
+    if optional:
+        if value is None:
+            return None
+        hint = next(t for t in typing.get_args(hint) if t is not type(None))
+    if typing.get_origin(hint) is tuple:
+        inner = typing.get_args(hint)[0]
+        if not isinstance(value, tuple | list):
+            raise UsageError(f"{option} is not a list.")
+        return tuple(checked(name, item, inner, {}) for item in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if isinstance(value, Path) and hint is str:
+        value = str(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise UsageError(f"{option} is {value!r}, which is not {_KINDS[hint]}.")
+    if hint is float and not math.isfinite(value):
+        raise UsageError(f"{option} is {value!r}.", hint="It must be a finite number.")
+    low, high = metadata.get("low"), metadata.get("high")
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise UsageError(f"{option} is {value}.", hint=f"It must lie between {low} and {high}.")
+    choices = metadata.get("choices")
+    if choices and value not in choices:
+        raise UsageError(f"{option} is {value!r}.", hint="Choose " + " or ".join(choices) + ".")
+    return value
+
+
+_KINDS: Final = {int: "a whole number", float: "a number", str: "text", bool: "yes or no"}

@@ -178,6 +178,10 @@ def _curves(history: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def _tick(value: float) -> str:
+    return f"{value:.1e}" if 0 < abs(value) < 1e-3 else f"{value:.3g}"
+
+
 def curve(title: str, series: Mapping[str, Sequence[Point]]) -> str:
     """Lines over epochs as inline SVG.
 
@@ -199,7 +203,7 @@ def curve(title: str, series: Mapping[str, Sequence[Point]]) -> str:
         down = _HEIGHT - _BOTTOM - (y - y_low) / (y_high - y_low) * (_HEIGHT - _BOTTOM - top)
         return f"{across:.1f},{down:.1f}"
 
-    shapes = [f'<text x="{_LEFT}" y="16" font-weight="bold">{escape(title)}</text>']
+    shapes = [f'<text x="{_LEFT}" y="16" style="font-weight: bold">{escape(title)}</text>']
     for share in (0.0, 0.5, 1.0):
         value = y_low + share * (y_high - y_low)
         height = float(place(x_low, value).split(",")[1])
@@ -207,7 +211,7 @@ def curve(title: str, series: Mapping[str, Sequence[Point]]) -> str:
             f'<line x1="{_LEFT}" x2="{right}" y1="{height}" y2="{height}" stroke="#ddd"/>'
         )
         shapes.append(
-            f'<text x="{_LEFT - 6}" y="{height + 4}" text-anchor="end">{value:.3g}</text>'
+            f'<text x="{_LEFT - 6}" y="{height + 4}" text-anchor="end">{_tick(value)}</text>'
         )
     for x, anchor in ((x_low, "start"), (x_high, "end")):
         across = place(x, y_low).split(",")[0]

@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from chordtool.errors import TrainingError
 from chordtool.models.card import ModelCard
 from chordtool.training import checkpoint
+from chordtool.training.augment import mix
 from chordtool.training.config import TrainConfig
 from chordtool.training.data import Batch, Plan, Segments, log_class_prior
 from chordtool.training.devices import Place
@@ -202,7 +203,7 @@ class Trainer:
 
     def _step(self, batch: Batch, epoch: float) -> None:
         config, place, state = self.config, self.place, self.state
-        torch.manual_seed(_mix(config.seed, state.step, place.rank))
+        torch.manual_seed(_step_seed(config.seed, state.step, place.rank))
         self._lr = learning_rate(config, epoch, state.plateau_scale)
         for group in self.optimiser.param_groups:
             group["lr"] = self._lr
@@ -391,9 +392,6 @@ class Trainer:
         return Outcome(TIME, state.best_accuracy, state.best_epoch, state, self.card)
 
 
-def _mix(seed: int, step: int, rank: int) -> int:
-    """One seed from three numbers, far apart for neighbours (SplitMix64's finaliser)."""
-    z = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + rank + 1) & (2**64 - 1)
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
-    return (z ^ (z >> 31)) & (2**63 - 1)
+def _step_seed(seed: int, step: int, rank: int) -> int:
+    """What seeds torch for a step of a process."""
+    return mix(seed * 0x9E3779B97F4A7C15 + mix((step << 16) + rank)) >> 1

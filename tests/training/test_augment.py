@@ -98,3 +98,18 @@ def test_a_mask_wider_than_the_segment_is_allowed() -> None:
 
 def test_a_decibel_is_a_decibel() -> None:
     assert math.exp(20 * augment.DECIBEL) == pytest.approx(10.0)
+
+
+def test_random_numbers_are_uniform_and_unlike_their_neighbours() -> None:
+    drawn = augment.uniform(42, 3, np.arange(2000), 25)
+    assert drawn.min() >= 0
+    assert drawn.max() < 1
+    assert drawn.mean() == pytest.approx(0.5, abs=0.01)
+    assert drawn.std() == pytest.approx(12**-0.5, abs=0.01)
+    shares = np.histogram(drawn, 20, (0, 1))[0] / drawn.size
+    assert np.abs(shares - 0.05).max() < 0.005
+    for other in (
+        np.roll(drawn, 1, 0), np.roll(drawn, 1, 1),
+        augment.uniform(42, 4, np.arange(2000), 25), augment.uniform(43, 3, np.arange(2000), 25),
+    ):  # fmt: skip
+        assert abs(np.corrcoef(drawn.ravel(), other.ravel())[0, 1]) < 0.02

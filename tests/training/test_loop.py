@@ -269,7 +269,7 @@ def test_a_batch_larger_than_the_epoch_is_the_whole_epoch(corpus: Path, tmp_path
 
 
 def test_neighbouring_steps_and_ranks_have_seeds_far_apart() -> None:
-    seeds = {loop._mix(s, k, r) for s in range(4) for k in range(50) for r in range(4)}
+    seeds = {loop._step_seed(s, k, r) for s in range(4) for k in range(50) for r in range(4)}
     assert len(seeds) == 4 * 50 * 4
     assert all(0 <= seed < 2**63 for seed in seeds)
 

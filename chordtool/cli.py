@@ -151,7 +151,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         _mind_signals()
         status = run(arguments)
+        _leave_signals()
     except KeyboardInterrupt:  # it came before or after what run() guards
+        _leave_signals()
         status = _interrupted(arguments)
     sys.exit(status)
 
@@ -170,6 +172,13 @@ def _mind_signals() -> None:
     ):
         if signal.getsignal(number) == usual:
             signal.signal(number, _stop)
+
+
+def _leave_signals() -> None:
+    """Let a signal end the program at once: the work is over, and nobody would catch _stop's."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) == _stop:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _stop(number: int, frame: object) -> None:

@@ -78,6 +78,15 @@ CHORD_FAMILIES = {
     "mallets": 0.2,
     "plucked": 0.1,
 }
+HELD_FAMILIES = {
+    "strings": 2.0,
+    "organ": 1.5,
+    "pad": 1.5,
+    "choir": 1.0,
+    "brass": 0.7,
+    "reeds": 0.5,
+    "lead": 0.5,
+}
 ADDED_FAMILIES = {
     "acoustic guitar": 2.0,
     "electric guitar": 1.2,
@@ -124,13 +133,17 @@ def read_score(midi: Path, labels: Path) -> Score:
     return Score(tuple(parts), spans, beat, duration)
 
 
-def arrange(score: Score, rng: Generator, excerpt_seconds: float) -> Version:
+def arrange(
+    score: Score, rng: Generator, excerpt_seconds: float, held_pedal: bool = False
+) -> Version:
     """Draw a version of a song: key, tempo, excerpt, instruments, added parts.
 
     Args:
         score: the song.
         rng: decides everything.
         excerpt_seconds: length of the window that is kept; 0 keeps the whole song.
+        held_pedal: keep the pianist's pedal under instruments that never die away, so that old
+            chords ring on under new ones, as in MIDI files whose instruments were exchanged.
     """
     semitones = int(rng.integers(-5, 7))
     stretch = float(rng.uniform(0.85, 1.15))
@@ -155,33 +168,34 @@ def arrange(score: Score, rng: Generator, excerpt_seconds: float) -> Version:
                 pedal=crop_pedal(pedal, first, last),
             )
         )
-    played = _orchestrate(parts, rng)
+    played = _orchestrate(parts, rng, held_pedal)
     played += _add_band(spans, score.beat_seconds * stretch, rng)
     facts = {
         "transposition": semitones,
         "tempo": round(1 / stretch, 4),
         "detune_cents": round(detune, 1),
         "excerpt_start": round(first, 3),
+        "held_pedal": held_pedal,
         "parts": describe(played),
     }
     return Version(tuple(played), spans, duration, detune, facts)
 
 
-def _orchestrate(parts: Sequence[Part], rng: Generator) -> list[Part]:
+def _orchestrate(parts: Sequence[Part], rng: Generator, held_pedal: bool) -> list[Part]:
     """Give the song's own tracks instruments and levels; melodies may be missing."""
     families = {"MELODY": MELODY_FAMILIES, "BRIDGE": BRIDGE_FAMILIES}
     missing = {"MELODY": 0.15, "BRIDGE": 0.15}
+    chords = HELD_FAMILIES if held_pedal and rng.random() < 0.7 else CHORD_FAMILIES
     played = []
     for part in parts:
         absent = rng.random() < missing.get(part.name, 0.0)
-        program = choose_program(families.get(part.name, CHORD_FAMILIES), rng)
+        program = choose_program(families.get(part.name, chords), rng)
         octave = int(rng.choice((0, 0, 0, 0, -12, 12))) if part.name in missing else 0
         chosen = replace(
             part,
             program=program,
             notes=_humanise(transpose_notes(part.notes, octave), rng),
-            # A held pedal under an organ would never let go of a chord.
-            pedal=part.pedal if program in DECAYING else (),
+            pedal=part.pedal if held_pedal or program in DECAYING else (),
             levels=draw_levels(rng, 65, 115),
         )
         if chosen.notes and not absent:
@@ -229,6 +243,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--seed", type=int, default=1, help="another seed is another version")
     parser.add_argument("--excerpt-seconds", type=float, default=110.0, help="0: whole songs")
+    parser.add_argument(
+        "--held-pedal", type=float, default=0.0, metavar="SHARE", help="of the songs; 0..1"
+    )
     parser.add_argument("--limit", type=int, default=None, help="stop after so many songs")
     options = parser.parse_args(arguments)
     fonts = available()
@@ -247,7 +264,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if stem in finished:
             continue
         rng = output.generator(midi.stem, options.seed)
-        version = arrange(read_score(midi, midi.with_suffix(".lab")), rng, options.excerpt_seconds)
+        # Drawn apart from the rest, so that the share does not change the other songs.
+        held = output.generator(f"{midi.stem} pedal", options.seed).random() < options.held_pedal
+        score = read_score(midi, midi.with_suffix(".lab"))
+        version = arrange(score, rng, options.excerpt_seconds, held)
         audio, facts = perform(version, fonts, rng)
         output.write(
             options.out,

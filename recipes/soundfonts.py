@@ -119,7 +119,7 @@ def synthesise(
         midi.write_bytes(to_midi(parts, detune_cents))
         options = ["-ni", "-q", "-r", str(SAMPLE_RATE), "-g", "0.35", "-O", "s16", "-T", "wav"]
         # Only the samples that are used get loaded: seconds less a song with a large font.
-        settings = ["-o", "synth.dynamic-sample-loading=1", "-o", "synth.polyphony=160"]
+        settings = ["-o", "synth.dynamic-sample-loading=1", "-o", "synth.polyphony=256"]
         subprocess.run(
             ["fluidsynth", *options, *settings, "-F", str(wave), str(font.path), str(midi)],
             check=True,

@@ -144,7 +144,8 @@ def launched(program: str) -> Iterator[Browser]:
     """A browser that is ended with the block."""
     to_read, to_write = os.pipe()
     from_read, from_write = os.pipe()
-    with tempfile.TemporaryDirectory() as profile:
+    # Its helper processes may write into the profile for a moment after the browser has ended.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         # The protocol is spoken on the descriptors 3 and 4 of the browser.
         command = f'exec "$0" "$@" 3<&{to_read} 4>&{from_write}'
         process = subprocess.Popen(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,11 @@ from chordtool.threads import one_blas_thread
 
 # As the commands do: what one process computes must be to the bit what another one does.
 one_blas_thread()
+
+# A shell starts what runs in its background with Ctrl-C ignored, and so would the programs be that
+# tests start and interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,19 @@ def test_whoever_is_asked_to_stop_says_how_to_go_on(action: str, tmp_path: os.Pa
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_after_the_work_ends_the_program_without_a_traceback(number: int) -> None:
+    script = (
+        "import atexit, os; from chordtool import cli; cli.run = lambda arguments: 0; "
+        f"atexit.register(os.kill, os.getpid(), {int(number)}); cli.main(['transcribe'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == -number
+    assert done.stderr == ""
+
+
 def test_an_ignored_signal_stays_ignored() -> None:
     script = (
         "import signal, os; from chordtool import cli; signal.signal(signal.SIGINT, signal.SIG_IGN)"

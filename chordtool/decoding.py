@@ -17,6 +17,8 @@ from chordtool.segments import Alternative, Segment
 from chordtool.types import Logits
 
 METHODS: Final = ("viterbi", "argmax")
+_VITERBI_FRAMES: Final = 1024
+"""Frames whose totals are kept at a time."""
 
 
 @dataclass(frozen=True)
@@ -147,16 +149,24 @@ def viterbi(scores: NDArray[np.float32], change_penalty: float) -> NDArray[np.in
     n_frames, n_classes = scores.shape
     came_from_best = np.empty((n_frames, n_classes), bool)
     best = np.empty(n_frames, np.intp)
-    total = scores[0].astype(np.float64)
-    for t in range(1, n_frames):
-        best[t] = total.argmax()
-        moved = total[best[t]] - change_penalty
-        came_from_best[t] = moved > total
-        np.maximum(total, moved, out=total)
-        total += scores[t]
-        total -= total.max()
+    # Only what depends on the frame before is done frame by frame: the loop is Python's.
+    totals = np.empty((min(n_frames, _VITERBI_FRAMES) + 1, n_classes), np.float64)
+    totals[0] = scores[0]
+    highest, add, reduce = np.maximum, np.add, np.maximum.reduce
+    for first in range(1, n_frames, _VITERBI_FRAMES):
+        block = scores[first : first + _VITERBI_FRAMES]
+        before = totals[0]
+        for frame, total in zip(block, totals[1:], strict=False):
+            highest(before, reduce(before) - change_penalty, out=total)
+            add(total, frame, out=total)
+            before = total
+        stop, left = first + len(block), totals[: len(block)]
+        best[first:stop] = left.argmax(axis=1)
+        moved = left.max(axis=1, keepdims=True) - change_penalty
+        came_from_best[first:stop] = moved > left
+        totals[0] = before - reduce(before)
     path = np.empty(n_frames, np.intp)
-    path[-1] = total.argmax()
+    path[-1] = totals[0].argmax()
     for t in range(n_frames - 1, 0, -1):
         here = path[t]
         path[t - 1] = best[t] if came_from_best[t, here] else here

@@ -6,7 +6,6 @@ same description, and every corpus, checkpoint and exported model carries it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, fields
@@ -169,6 +168,8 @@ class FrontEnd:
         Two descriptions with the same fingerprint give the same features; the normalisation,
         which each model applies for itself, does not count.
         """
+        import hashlib  # transcribing a song takes no fingerprints, and OpenSSL is large
+
         described = {k: v for k, v in asdict(self).items() if k not in ("mean", "std")}
         text = json.dumps(described, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]

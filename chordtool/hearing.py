@@ -1,14 +1,18 @@
 """Hearing a recording while it is still being decoded.
 
 Decoding an mp3 takes as long as everything that follows, and neither holds the interpreter. So
-one thread decodes while another sets up the model and takes in what is there already.
+one thread decodes while another sets up the model and takes in what is there already. A program
+that has yet to import the rest may begin before it does: :func:`ahead`.
 """
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +21,15 @@ from chordtool import audio
 from chordtool.audio.loading import Audio, decode
 from chordtool.audio.mono import Limits, MonoSignal, SourceFacts
 from chordtool.errors import AudioError
-from chordtool.models.onnx import Hearing, OnnxModel
 from chordtool.types import Logits
 
+if TYPE_CHECKING:
+    from chordtool.models.onnx import Hearing, OnnxModel
+
+USUAL_RATE: Final = 22_050
+"""Hz, at which the packaged model listens."""
 _POLL_SECONDS = 0.004
-__all__ = ["hear"]
+__all__ = ["UnderWay", "ahead", "hear"]
 
 
 class _CancelledError(AudioError):
@@ -39,25 +47,33 @@ class _GrowingSignal(MonoSignal):
         super().add(block, rate)
 
 
-class _Decoding(threading.Thread):
-    """A recording being decoded; ``signal`` is the attempt that is under way."""
+class UnderWay(threading.Thread):
+    """A recording that is being decoded on a thread of its own.
+
+    Args:
+        source: a file, or a stream of an encoded recording.
+        sample_rate: wanted, Hz.
+    """
 
     def __init__(self, source: Path | BinaryIO, sample_rate: int) -> None:
         super().__init__(daemon=True, name="decoding")
+        self.source = source
+        self.sample_rate = sample_rate
         self.signal: _GrowingSignal | None = None
-        self._source = source
-        self._rate = sample_rate
+        """The attempt that is being made; a second decoder makes a second one."""
+        self._unwanted = False
         self._outcome: tuple[MonoSignal, SourceFacts] | BaseException | None = None
 
     def run(self) -> None:
         limits = Limits()
 
         def make_signal(size: int, name: str) -> MonoSignal:
-            self.signal = _GrowingSignal(self._rate, limits, size, name)
+            self.signal = _GrowingSignal(self.sample_rate, limits, size, name)
+            self.signal.wanted = not self._unwanted
             return self.signal
 
         try:
-            self._outcome = decode(self._source, make_signal, limits)
+            self._outcome = decode(self.source, make_signal, limits)
         except BaseException as error:  # raised again by the thread that waits for it
             self._outcome = error
 
@@ -78,10 +94,41 @@ class _Decoding(threading.Thread):
         assert outcome is not None, "the thread has ended"
         signal, facts = outcome
         samples = signal.finish()
-        return signal, audio.Audio(samples, self._rate, signal.seconds, facts)
+        return signal, audio.Audio(samples, self.sample_rate, signal.seconds, facts)
+
+    def give_up(self) -> None:
+        """Stop decoding, and wait until it has stopped.
+
+        A thread that still decodes while the interpreter ends would take it down with a crash.
+        """
+        self._unwanted = True
+        if self.signal is not None:
+            self.signal.wanted = False
+        self.join()
 
 
-def hear(model: OnnxModel, source: Path | BinaryIO) -> tuple[Audio, Logits]:
+@contextmanager
+def ahead(sources: Sequence[str]) -> Iterator[UnderWay | None]:
+    """Begin to decode what :func:`hear` will want, if that is plainly one file.
+
+    Args:
+        sources: as on the command line.
+
+    Yields:
+        the recording, for :func:`hear`, or ``None``; decoding ends with the block.
+    """
+    if len(sources) != 1 or not os.path.isfile(sources[0]):  # noqa: PTH113 - Path raises on NUL
+        yield None
+        return
+    begun = UnderWay(Path(sources[0]), USUAL_RATE)
+    begun.start()
+    try:
+        yield begun
+    finally:
+        begun.give_up()
+
+
+def hear(model: OnnxModel, source: Path | BinaryIO | UnderWay) -> tuple[Audio, Logits]:
     """Decode a recording and run a model over it, both at once.
 
     Returns:
@@ -92,8 +139,7 @@ def hear(model: OnnxModel, source: Path | BinaryIO) -> tuple[Audio, Logits]:
         AudioError: the source cannot be read as audio.
         ModelError: the model fails.
     """
-    decoding = _Decoding(source, model.card.front_end.sample_rate)
-    decoding.start()
+    decoding = _under_way(source, model.card.front_end.sample_rate)
     hearing: Hearing | None = None
     heard: MonoSignal | None = None
     try:
@@ -111,12 +157,20 @@ def hear(model: OnnxModel, source: Path | BinaryIO) -> tuple[Audio, Logits]:
         hearing.advance(recording.samples, finished=True)
         return recording, hearing.finish()
     finally:
-        # A thread that still decodes while the interpreter ends would take it down with a crash.
-        if decoding.is_alive() and decoding.signal is not None:
-            decoding.signal.wanted = False
-        decoding.join()
+        decoding.give_up()
         if hearing is not None:
             hearing.close()
+
+
+def _under_way(source: Path | BinaryIO | UnderWay, sample_rate: int) -> UnderWay:
+    if isinstance(source, UnderWay):
+        if source.sample_rate == sample_rate:
+            return source
+        source.give_up()
+        source = source.source
+    decoding = UnderWay(source, sample_rate)
+    decoding.start()
+    return decoding
 
 
 def _again(model: OnnxModel, hearing: Hearing | None) -> Hearing:

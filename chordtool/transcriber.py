@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from chordtool import audio
-from chordtool.beats import add_beats, load_tracker
 from chordtool.decoding import Decoding, decode
 from chordtool.errors import UsageError
-from chordtool.hearing import hear
+from chordtool.hearing import UnderWay, hear
 from chordtool.models import Model, load_model
 from chordtool.models.onnx import OnnxModel
 from chordtool.segments import Segment, Transcription
@@ -61,17 +60,20 @@ class Transcriber:
         self.top = top
         self.beats = beats
         if beats is not None:
+            from chordtool.beats import load_tracker
+
             load_tracker(beats)  # an unknown one is an error before any work
 
-    def transcribe(self, source: Path | str | BinaryIO) -> Transcription:
-        """Write down the chords of an audio file or of a stream of one.
+    def transcribe(self, source: Path | str | BinaryIO | UnderWay) -> Transcription:
+        """Write down the chords of an audio file, of a stream of one, or of one under way.
 
         Raises:
             AudioError: the source cannot be read as audio.
         """
-        stream_or_path = Path(source) if isinstance(source, str) else source
+        given = Path(source) if isinstance(source, str) else source
+        stream_or_path = given.source if isinstance(given, UnderWay) else given
         if isinstance(self.model, OnnxModel):
-            recording, logits = hear(self.model, stream_or_path)
+            recording, logits = hear(self.model, given)
             segments = self._decode(logits, recording.seconds)
         else:
             rate = self.model.card.front_end.sample_rate
@@ -88,6 +90,8 @@ class Transcriber:
         )
         if self.beats is None:
             return found
+        from chordtool.beats import add_beats
+
         return add_beats(found, recording.samples, recording.sample_rate, self.beats)
 
     def transcribe_samples(self, samples: Samples, seconds: float | None = None) -> Transcription:

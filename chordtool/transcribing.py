@@ -11,6 +11,7 @@ from chordtool import batch
 from chordtool.audio import find_audio
 from chordtool.errors import UsageError
 from chordtool.formats import FormatOptions, format_for_path, load_format, render
+from chordtool.hearing import UnderWay
 
 STANDARD_INPUT = "-"
 
@@ -54,8 +55,13 @@ def existing_policy(skip: bool, overwrite: bool) -> str:
     return "skip" if skip else "overwrite" if overwrite else "fail"
 
 
-def to_bytes(request: Request, stdin: BinaryIO) -> bytes:
+def to_bytes(request: Request, stdin: BinaryIO, begun: UnderWay | None = None) -> bytes:
     """The one recording of a request in its one format, for standard output.
+
+    Args:
+        request: what is wanted.
+        stdin: read where the source is ``-``.
+        begun: the request's recording, if it is one that is being decoded already.
 
     Raises:
         UsageError: there are several recordings or formats.
@@ -69,9 +75,15 @@ def to_bytes(request: Request, stdin: BinaryIO) -> bytes:
         raise UsageError(f"Several {what} need a place to go.", hint="Name a folder with -o DIR/.")
     load_format(formats[0])
     transcriber = request.settings.transcriber()
+
+    def encoded(source: Path) -> Path | BinaryIO | UnderWay:
+        if begun is not None and begun.source == source:
+            return begun
+        return stdin if str(source) == STANDARD_INPUT else source
+
     return b"".join(
         render(
-            transcriber.transcribe(stdin if str(source) == STANDARD_INPUT else source),
+            transcriber.transcribe(encoded(source)),
             formats[0],
             replace(request.options, audio=source),
         )

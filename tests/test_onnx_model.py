@@ -57,9 +57,9 @@ def test_a_file_is_found_by_its_path(tmp_path: Path) -> None:
 
 
 def test_an_installation_without_the_packaged_model_says_so(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(default, "RESOURCE", "nothing.onnx")
+    monkeypatch.setattr(default, "PATH", tmp_path / "nothing.onnx")
     with pytest.raises(ModelUnavailableError) as caught:
         default.load()
     assert caught.value.hint

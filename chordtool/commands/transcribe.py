@@ -96,23 +96,27 @@ def transcribe(
 
     One recording goes to standard output as a .lab file: chordtool transcribe song.mp3 > song.lab
     """
-    from chordtool import transcribing
-    from chordtool.formats import FormatOptions
+    from chordtool.hearing import ahead
 
-    request = transcribing.Request(
-        sources=tuple(sources),
-        output=output,
-        formats=tuple(formats or ()),
-        model=model,
-        vocabulary=vocabulary.value if vocabulary else None,
-        n_jobs=jobs,
-        existing=transcribing.existing_policy(skip_existing, overwrite),
-        options=FormatOptions(top=top, spelling=spelling.value, embed_audio=embed_audio),
-        beats=beat_tracker if beats else None,
-    )
-    if request.to_stdout:
-        sys.stdout.buffer.write(transcribing.to_bytes(request, sys.stdin.buffer))
-        return
+    # Decoding goes on while the rest of the program is imported.
+    with ahead(sources if output is None else ()) as begun:
+        from chordtool import transcribing
+        from chordtool.formats import FormatOptions
+
+        request = transcribing.Request(
+            sources=tuple(sources),
+            output=output,
+            formats=tuple(formats or ()),
+            model=model,
+            vocabulary=vocabulary.value if vocabulary else None,
+            n_jobs=jobs,
+            existing=transcribing.existing_policy(skip_existing, overwrite),
+            options=FormatOptions(top=top, spelling=spelling.value, embed_audio=embed_audio),
+            beats=beat_tracker if beats else None,
+        )
+        if request.to_stdout:
+            sys.stdout.buffer.write(transcribing.to_bytes(request, sys.stdin.buffer, begun))
+            return
     from chordtool.commands.display import show_batch
 
     tasks, failed = transcribing.plan(request)

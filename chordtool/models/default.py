@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from importlib.resources import files
+from pathlib import Path
+from typing import Final
 
 from chordtool.errors import ModelUnavailableError
 from chordtool.models.onnx import OnnxModel
 
-RESOURCE = "default.onnx"
+PATH: Final = Path(__file__).with_name("data") / "default.onnx"
 
 
 def load() -> OnnxModel:
@@ -26,9 +27,8 @@ def read() -> bytes:
     Raises:
         ModelUnavailableError: this installation came without it.
     """
-    resource = files("chordtool.models") / "data" / RESOURCE
     try:
-        return resource.read_bytes()
+        return PATH.read_bytes()
     except OSError:
         raise ModelUnavailableError(
             "The packaged model is missing from this installation.",

@@ -203,11 +203,11 @@ def _usable(plugin: Plugin) -> bool:
         return True
     try:
         # The module's own name is not looked for: that would import the packages it is in.
-        there = find_spec(plugin.entry_point.module.partition(".")[0]) is not None
+        there = find_spec(plugin.module.partition(".")[0]) is not None
     except (AttributeError, ImportError, ValueError):
         there = False
     if not there:
-        plugins.warn(plugin, f"{plugin.entry_point.value} is not there")
+        plugins.warn(plugin, f"{plugin.value} is not there")
     return there
 
 

@@ -90,6 +90,8 @@ class OnnxModel:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         # The arena keeps what the largest batch took; a song is over too soon to gain by it.
         options.enable_cpu_mem_arena = False
+        # Neither does it gain by weights laid out anew, and a graph's two copies cost memory.
+        options.add_session_config_entry("session.disable_prepacking", "1")
         try:
             with bounded_memory():
                 self._session = onnxruntime.InferenceSession(

@@ -1,0 +1,62 @@
+"""How names become models, formats and beat trackers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+from chordtool import plugins
+
+if sys.version_info >= (3, 11):
+    import tomllib
+
+
+@pytest.mark.parametrize("group", plugins.OWN)
+def test_our_own_table_says_what_the_installed_package_registers(group: str) -> None:
+    registered = {
+        e.name: e.value
+        for e in entry_points(group=group)
+        if e.dist is not None and e.dist.name == plugins.OURSELVES
+    }
+    assert plugins.OWN[group] == registered
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib came with Python 3.11")
+def test_our_own_table_leaves_no_group_out() -> None:
+    project = Path(__file__).resolve().parents[1] / "pyproject.toml"
+    described = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["entry-points"]
+    assert described == plugins.OWN
+
+
+@pytest.mark.parametrize("group", plugins.OWN)
+def test_every_own_name_can_be_loaded(group: str) -> None:
+    for name, plugin in plugins.names(group).items():
+        if plugin.distribution == plugins.OURSELVES:
+            assert plugins.load(plugin) is not None, name
+
+
+@pytest.mark.parametrize(
+    ("value", "attribute"),
+    [
+        ("os.path:join", "join"),
+        ("os : path.join", "join"),
+        ("os:path.join [fast]", "join"),
+        ("posixpath", "posixpath"),
+    ],
+)
+def test_values_are_read_as_entry_points_are(value: str, attribute: str) -> None:
+    found = plugins.Plugin("some", "somebody", value).load()
+    assert found.__name__ == attribute
+
+
+def test_an_own_name_is_found_without_reading_metadata() -> None:
+    script = (
+        "import sys; from chordtool import plugins;"
+        "assert plugins.find('chordtool.formats', 'lab').load();"
+        "assert 'importlib.metadata' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import io
 import json
 import os
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -22,6 +25,7 @@ import numpy as np
 import pretty_midi
 import pylrc
 import pytest
+import soundfile
 import srt
 from songs import SONG
 
@@ -142,6 +146,42 @@ def test_a_sonic_visualiser_layer_is_xml_with_a_text_model() -> None:
     points = root.findall("data/dataset/point")
     assert [p.get("label") for p in points] == LABELS
     assert [int(p.get("frame") or 0) / rate for p in points] == pytest.approx(STARTS, abs=1e-4)
+
+
+@pytest.mark.skipif(
+    shutil.which("sonic-visualiser") is None, reason="sonic-visualiser is not installed"
+)
+def test_sonic_visualiser_opens_its_layer_and_keeps_the_chords(tmp_path: Path) -> None:
+    audio, session, script = (tmp_path / name for name in ("song.wav", "song.sv", "script.txt"))
+    soundfile.write(audio, np.zeros(round(44100 * SONG.seconds), np.float32), 44100)
+    lines = (f'/open "{audio}"', "1", f'/open "{golden("sonic-visualiser")}"', "1")
+    script.write_text("\n".join((*lines, f'/save "{session}"', "/quit", "")))
+    # What it asks at its first start, whether it may use the network, must not wait for an answer.
+    program = ["sonic-visualiser", "--no-splash", "--no-audio"]
+    environment = {
+        **os.environ,
+        "QT_QPA_PLATFORM": "offscreen",
+        "HOME": str(tmp_path),
+        "XDG_CONFIG_HOME": str(tmp_path),
+        "XDG_RUNTIME_DIR": str(tmp_path),
+    }
+    asked = subprocess.run(
+        [*program, "--version"],
+        env=environment, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    settings = tmp_path / "sonic-visualiser" / "Sonic Visualiser.conf"
+    settings.parent.mkdir(exist_ok=True)
+    version = asked.stdout.splitlines()[0].strip()
+    settings.write_text(f"[Preferences]\nnetwork-permission-{version}=false\n")
+    done = subprocess.run(
+        [*program, "--osc-script", str(script)],
+        env=environment, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert session.is_file(), done.stdout + done.stderr
+    kept = ElementTree.fromstring(bz2.decompress(session.read_bytes()))
+    points = kept.findall("data/dataset/point")
+    assert [p.get("label") for p in points] == LABELS
+    assert [int(p.get("frame") or 0) / 44100 for p in points] == pytest.approx(STARTS, abs=1e-4)
 
 
 def test_chordpro_is_read_by_a_chordpro_program() -> None:

@@ -13,6 +13,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 
+import browser
 import documented
 import pytest
 from documented import ROOT, Example
@@ -171,15 +172,41 @@ def _family(licence: str) -> str:
     return licence.partition("-")[0]
 
 
-def test_the_site_builds_and_no_link_is_broken(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documentation as a site; links that lead nowhere fail it."""
     pytest.importorskip("mkdocs", reason="the extra `docs` is not installed")
     pytest.importorskip("mkdocstrings_handlers.python", reason="the extra `docs` is not installed")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     built = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
     assert built.returncode == 0, built.stdout + built.stderr
-    assert (tmp_path / "reference" / "cli" / "index.html").is_file()
+    return folder
+
+
+def test_the_site_builds_and_no_link_is_broken(site: Path) -> None:
+    assert (site / "reference" / "cli" / "index.html").is_file()
+
+
+@pytest.mark.skipif(browser.find() is None, reason="chromium is not installed")
+def test_copied_commands_can_be_pasted_and_tables_of_figures_fit(site: Path) -> None:
+    with browser.launched(str(browser.find())) as page:
+        page.open((site / "guides" / "first-song" / "index.html").as_uri())
+        page.wait("document.querySelector('.highlight button') !== null")
+        page.run("document.execCommand = () => (window.copied = document.activeElement.value)")
+        copied = [
+            page.run(f"document.querySelectorAll('.highlight button')[{n}].click() || copied")
+            for n in range(page.run("document.querySelectorAll('.highlight button').length"))
+        ]
+        assert copied[0] == "pipx install chordtool"
+        assert "chordtool convert examples/clip.lab - --format chart" in copied
+        assert not [text for text in copied if text.startswith(("$", ">>>")) or "Key:" in text]
+        page.open((site / "results" / "index.html").as_uri())
+        wide = "[...document.querySelectorAll('.md-typeset__scrollwrap')]"
+        assert page.run(f"{wide}.length") > 0
+        assert page.run(f"{wide}.filter(e => e.scrollWidth > e.clientWidth).length") == 0
 
 
 def _rows(page: str, heading: str) -> Iterator[list[str]]:

@@ -83,6 +83,9 @@ def test_the_source_distribution_can_be_tested_and_has_its_licence(built: Path) 
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"LICENSE", "README.md", "pyproject.toml", "chordtool/cli.py"} <= names
     assert "tests/test_packaging.py" in names
+    # What the README and the tests speak of: the song to try, the plug-in, the site, the versions.
+    assert {"examples/clip.mp3", "examples/clip.lab", "mkdocs.yml", "requirements-ci.txt"} <= names
+    assert "examples/chordtool-template/pyproject.toml" in names
     assert not [n for n in names if n.startswith((".", "benchmarks/results")) and n != ".gitignore"]
 
 

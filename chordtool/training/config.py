@@ -258,7 +258,8 @@ class FinetuneConfig(TrainConfig):
     )  # fmt: skip
     labels: tuple[str, ...] = setting((), "Folders of ground truth.", panel="Input", run_only=True)
     audio: tuple[str, ...] = setting(
-        (), "Folders of the audio, in the order of --labels; beside the labels if not given.",
+        (), "Folders of the audio, in the order of --labels; beside the labels if not given. A "
+        "labelled corpus will do: features and posteriors are then its own.",
         panel="Input", run_only=True,
     )  # fmt: skip
     weight: tuple[float, ...] = setting(

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 
+from chordtool.corpus import Corpus
 from chordtool.corpus.ensemble import Ensemble
 from chordtool.corpus.recipe import Recipe, make_recipe, with_spare
 from chordtool.errors import UsageError
@@ -18,6 +19,11 @@ from chordtool.training.config import FinetuneConfig
 from chordtool.training.data import Source
 from chordtool.training.devices import Place, place
 from chordtool.training.ground_truth import Cache, labelled_source, match, summary
+from chordtool.training.labelled_corpus import (
+    check_teachers,
+    corpus_labelled_source,
+    is_corpus,
+)
 from chordtool.training.progress import Listener, Silent
 from chordtool.training.sources import corpus_source, replayed, weights_for
 from chordtool.training.starting import starting_weights
@@ -89,11 +95,15 @@ def _labelled(
     weights = weights_for(config.labels, config.weight)
     cache = Cache(Path(config.cache) if config.cache else folder / "cache")
     front_end = with_spare(replace(start.card.front_end, mean=0.0, std=1.0), config.spare_semitones)
-    recipe = _teachers(config, start)
+    listens = not all(is_corpus(folder) for folder in folders)
+    recipe = _teachers(config, start) if listens else None
     teachers = None if recipe is None else lru_cache(maxsize=1)(partial(Ensemble, recipe))
     teachers_id = "" if recipe is None else recipe.labels_fingerprint
     sources = []
     for name, audio_folder, weight in zip(config.labels, folders, weights, strict=True):
+        if audio_folder is not None and is_corpus(audio_folder):
+            sources.append(_from_corpus(config, start, Path(name), audio_folder, weight, told))
+            continue
         found = match(Path(name), audio_folder)
         told.message(f"{name}: {len(found.pairs)} recordings with labels.")
         source, failed = labelled_source(
@@ -107,11 +117,32 @@ def _labelled(
     return sources
 
 
+def _from_corpus(
+    config: FinetuneConfig, start: runs.Start, labels: Path, folder: Path, weight: float,
+    told: Listener,
+) -> Source:  # fmt: skip
+    """Labels whose features and posteriors a corpus has."""
+    corpus = Corpus.open(folder)
+    if config.kd_alpha:
+        check_teachers(corpus, _teacher_names(config, start))
+    source, found = corpus_labelled_source(
+        labels, corpus, name=str(labels), weight=weight, song_pattern=config.song_pattern
+    )
+    told.message(f"{labels}: {len(found.pairs)} recordings with labels, in the corpus {folder}.")
+    for line in summary([found], {}):
+        told.message(line)
+    return source
+
+
+def _teacher_names(config: FinetuneConfig, start: runs.Start) -> tuple[str, ...]:
+    return config.teacher or tuple(filter(None, start.card.teacher.split("+")))
+
+
 def _teachers(config: FinetuneConfig, start: runs.Start) -> Recipe | None:
     """Who teaches beside the labels; ``None`` if nobody does."""
     if config.kd_alpha == 0:
         return None
-    names = config.teacher or tuple(filter(None, start.card.teacher.split("+")))
+    names = _teacher_names(config, start)
     if not names:
         raise UsageError(
             "The student's card names no teacher.",

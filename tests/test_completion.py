@@ -31,6 +31,8 @@ def complete(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         ("chordtool transcribe --mod", ["--model"]),
         ("chordtool transcribe --model cr", ["crema"]),
         ("chordtool transcribe --format la", ["lab"]),
+        ("chordtool transcribe --beat-tracker lib", ["librosa"]),
+        ("chordtool convert --format sr", ["srt"]),
         ("chordtool models show de", ["default"]),
         ("chordtool models download ", ["btc", "lv", "crema"]),
         ("chordtool transcribe --vocabulary maj", ["majmin"]),

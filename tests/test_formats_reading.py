@@ -102,21 +102,31 @@ def test_an_older_jams_file_with_columns_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content"),
+    ("name", "content", "labels"),
     [
-        ("a.lab", "0 1 C\n"),
-        ("a.txt", "0 1 C\n"),
-        ("a", "0 1 C\n"),
-        ("a.chords", "0 1 C\n"),
-        ("a.txt", json.dumps(JSON)),
-        ("a.annotation", "\ufeff " + json.dumps(JAMS)),
+        ("a.lab", "0 1 C\n", ["C"]),
+        ("a.txt", "0 1 C\n", ["C"]),
+        ("a", "0 1 C\n", ["C"]),
+        ("a.chords", "0 1 C\n", ["C"]),
+        ("a.txt", json.dumps(JSON), [s.label for s in SONG.segments]),
+        ("a.annotation", "\ufeff " + json.dumps(JAMS), [s.label for s in SONG.segments]),
     ],
 )
-def test_the_content_says_what_a_name_does_not(tmp_path: Path, name: str, content: str) -> None:
+def test_the_content_says_what_a_name_does_not(
+    tmp_path: Path, name: str, content: str, labels: list[str]
+) -> None:
     file = tmp_path / name
     file.write_text(content, "utf-8")
-    assert "C" in read_transcription(file).segments[0].label + "C"
-    assert read_transcription(file).seconds in (1.0, SONG.seconds)
+    assert [s.label for s in read_transcription(file).segments] == labels
+
+
+@pytest.mark.parametrize("name", ["song.mp3", "song.lab", "song"])
+def test_a_recording_is_not_taken_for_a_broken_label_file(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.write_bytes((Path(__file__).parents[1] / "examples" / "clip.mp3").read_bytes())
+    with pytest.raises(FormatError, match="holds no text") as caught:
+        read_transcription(file)
+    assert "chordtool transcribe" in caught.value.hint
 
 
 def test_a_format_that_cannot_be_read_back_says_so(tmp_path: Path) -> None:

@@ -142,6 +142,26 @@ def test_downloads_that_do_not_exist_are_a_usage_error() -> None:
     assert cli.run(["models", "download", "default"]) == ExitCode.USAGE
 
 
+def test_where_nothing_is_there_it_says_so_instead_of_an_empty_table(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.run(["models", "verify"]) == ExitCode.OK
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "No weights have been downloaded.\n")
+
+
+def test_remove_names_the_folder_that_it_leaves_alone(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "mine"
+    (mine / "crema").mkdir(parents=True)
+    (mine / FILE.name).write_bytes(CONTENT)
+    monkeypatch.setenv("CHORDTOOL_MODELS", str(mine))
+    assert cli.run(["models", "remove", "crema"]) == ExitCode.OK
+    assert f"Nothing of it is in the cache, {tmp_path}." in capsys.readouterr().err
+    assert (mine / FILE.name).is_file()
+
+
 def test_tables_for_people_say_the_same(capsys: pytest.CaptureFixture[str], target: Path) -> None:
     put(target, b"wEights")
     assert cli.run(["models", "list"]) == ExitCode.OK

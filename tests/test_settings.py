@@ -260,6 +260,13 @@ def test_config_shows_what_differs_and_all_on_request(
     assert "transcribe.model" in {setting["name"] for setting in everything}
 
 
+def test_config_has_no_table_where_all_is_as_it_comes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["config"]) == ExitCode.OK
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "--all shows them" in shown.err
+
+
 def test_config_names_a_mistake_in_any_commands_table(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

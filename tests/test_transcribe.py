@@ -278,6 +278,24 @@ def test_several_recordings_need_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "advice"), [("both.lab", b"-o DIR/"), ("both.jsonl", b"> both.jsonl")]
+)
+def test_several_recordings_do_not_become_one_file(
+    tmp_path: Path, name: str, advice: bytes
+) -> None:
+    silence(tmp_path / "a.wav")
+    silence(tmp_path / "b.wav")
+    found = chordtool("transcribe", "a.wav", "b.wav", "-o", name, cwd=tmp_path)
+    assert found.returncode == 2
+    assert name.encode() in found.stderr
+    assert advice in found.stderr
+    assert not (tmp_path / name).exists()
+    (tmp_path / name).mkdir()
+    assert chordtool("transcribe", "a.wav", "b.wav", "-o", name, cwd=tmp_path).returncode == 0
+    assert (tmp_path / name / "a.lab").is_file()
+
+
+@pytest.mark.parametrize(
     ("arguments", "status", "word"),
     [
         (["--model", "nonesuch"], 3, b"nonesuch"),

@@ -1,4 +1,4 @@
-"""What the shell offers for model and format names; nothing is imported to find them."""
+"""What the shell offers for names of plug-ins; nothing is imported to find them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ def model_names(incomplete: str) -> list[str]:
 def format_names(incomplete: str) -> list[str]:
     """Names of registered formats."""
     return _names("chordtool.formats", incomplete)
+
+
+def tracker_names(incomplete: str) -> list[str]:
+    """Names of registered beat trackers."""
+    return _names("chordtool.beats", incomplete)
 
 
 def download_names(incomplete: str) -> list[str]:

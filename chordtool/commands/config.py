@@ -40,13 +40,15 @@ def show(
         file = {"path": str(path) if path else None, "exists": there}
         show_json({"file": file, "settings": [asdict(setting) for setting in shown]})
         return
-    show_table(
-        ("setting", "value", "from", "variable"),
-        ((s.name, settings.as_text(s.value), s.source, s.variable) for s in shown),
-    )
+    if shown:
+        show_table(
+            ("setting", "value", "from", "variable"),
+            ((s.name, settings.as_text(s.value), s.source, s.variable) for s in shown),
+        )
     typer.echo(f"Settings file: {settings.describe_file(path)}", err=True)
     if not everything:
-        typer.echo("All others are at their defaults; --all shows them.", err=True)
+        rest = "All others" if shown else "All"
+        typer.echo(f"{rest} are at their defaults; --all shows them.", err=True)
 
 
 @config.command("path")

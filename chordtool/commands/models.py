@@ -114,6 +114,8 @@ def verify(
     files = inventory.verify(names or ())
     if json:
         show_json(inventory.files_to_json(files))
+    elif not files:
+        typer.echo("No weights have been downloaded.", err=True)
     else:
         show_table(
             ("file", "state", "where"), ((s.file.name, s.state, s.path or "") for s in files)
@@ -148,4 +150,5 @@ def remove(names: Downloaded, json: Json = False) -> None:
     if json:
         show_json(gone)
     else:
-        typer.echo("\n".join(gone) if gone else "Nothing was there.", err=not gone)
+        nothing = f"Nothing of it is in the cache, {catalogue.cache_folder()}."
+        typer.echo("\n".join(gone) if gone else nothing, err=not gone)

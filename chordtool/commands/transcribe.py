@@ -68,7 +68,12 @@ def transcribe(
         bool, typer.Option("--beats", help="Move changes onto beats, and write bars in charts.")
     ] = False,
     beat_tracker: Annotated[
-        str, typer.Option(metavar="NAME", help="Which beat tracker listens, with --beats.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Which beat tracker listens, with --beats.",
+            autocompletion=completion.tracker_names,
+        ),
     ] = "librosa",
     top: Annotated[int, typer.Option(min=0, help="Alternatives a chord shows, at most.")] = 3,
     spelling: Annotated[

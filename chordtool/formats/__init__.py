@@ -123,6 +123,11 @@ def read_transcription(path: Path) -> Transcription:
     if len(data) > MAX_BYTES:
         raise FormatError(f"{path} is larger than any label file ({MAX_BYTES >> 20} MiB).")
     reader = _reader_for(path, data)
+    if not reader.binary and b"\0" in data[:65536]:
+        raise FormatError(
+            f"{path} holds no text, so no written chords.",
+            hint="If it is a recording, chordtool transcribe writes its chords down.",
+        )
     try:
         found = reader.read(data) if reader.read is not None else None
     except ChordtoolError as error:

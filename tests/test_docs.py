@@ -12,15 +12,20 @@ from dataclasses import fields
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
+from typing import Any
 
 import browser
 import documented
+import numpy as np
 import pytest
 from documented import ROOT, Example
+from songs import SONG
 
 import chordtool
+from chordtool.beats import Beats, BeatTracker
 from chordtool.decoding import Decoding
 from chordtool.errors import ExitCode
+from chordtool.formats import Format, FormatOptions
 from chordtool.spelling import Spelling
 from chordtool.vocabulary import CHORD_TONES, ROOTS, label_of, parse
 
@@ -170,6 +175,17 @@ def _licence_of(package: str) -> str:
 
 def _family(licence: str) -> str:
     return licence.partition("-")[0]
+
+
+def test_the_format_and_the_beat_tracker_of_the_plug_ins_page_work() -> None:
+    names: dict[str, Any] = {"Format": Format, "BeatTracker": BeatTracker, "Beats": Beats}
+    blocks = re.findall(r"^```python\n(.*?)^```", _text("plugins.md"), re.MULTILINE | re.DOTALL)
+    for block in blocks:
+        if "SHOUT =" in block or "METRONOME =" in block:
+            exec(block, names)
+    heard = names["METRONOME"].track(np.zeros(22050, np.float32), 22050)
+    assert heard == Beats((0.0, 0.5), (0.0,))
+    assert names["SHOUT"].write(SONG, FormatOptions()).startswith(b"N\nA#\nD:MIN7\n")
 
 
 @pytest.fixture(scope="module")

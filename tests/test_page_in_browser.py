@@ -116,6 +116,17 @@ def test_the_right_chord_is_highlighted_at_a_time(shown: Browser) -> None:
         assert set(shown.run(marked.format(".cell"))) == {now} - {"N.C."}
 
 
+def test_of_the_bars_of_a_long_chord_the_one_that_sounds_is_marked(shown: Browser) -> None:
+    bars = "[...document.querySelectorAll('.bar')]"
+    marked = f"{bars}.flatMap((bar, n) => bar.classList.contains('here') ? [n] : [])"
+    starts = shown.run("song.bars.map(bar => bar[0])")
+    at(shown, 0.5)
+    assert shown.run(marked) == []
+    for n, start in enumerate(starts):
+        at(shown, start + 0.1)
+        assert shown.run(marked) == [n]
+
+
 def test_it_plays_and_the_chord_follows(shown: Browser) -> None:
     at(shown, 2.6)
     shown.run("document.getElementById('play').click()")
@@ -124,6 +135,17 @@ def test_it_plays_and_the_chord_follows(shown: Browser) -> None:
     assert shown.run("audio.currentTime") >= 3.0
     shown.run("document.getElementById('play').click()")
     assert shown.run("audio.paused") is True
+
+
+def test_the_name_of_a_chord_that_has_begun_stays_in_sight(browser: Browser, page: str) -> None:
+    browser.open(page, 390, 844, phone=True)
+    at(browser, 2.0)
+    browser.run("scrolledByHand = performance.now(); $('timeline').scrollLeft = 80; 0")
+    left = "{}.getBoundingClientRect().left"
+    block = browser.run(left.format("document.querySelector('.block[aria-current]')"))
+    view = browser.run(left.format("$('timeline')"))
+    name = browser.run(left.format("document.querySelector('.block[aria-current] span')"))
+    assert block < view <= name < view + 20
 
 
 def test_it_transposes_names_diagrams_and_key(shown: Browser) -> None:

@@ -4,7 +4,7 @@ const song = JSON.parse(document.getElementById("song").textContent);
 const $ = id => document.getElementById(id);
 const audio = $("audio");
 const PIXELS_PER_SECOND = 48, UNSURE = 0.5;
-const state = {transpose: 0, capo: song.capo, current: -1, shapes: {}, loop: null};
+const state = {transpose: 0, capo: song.capo, current: -1, bar: -1, shapes: {}, loop: null};
 const modulo = (a, n) => ((a % n) + n) % n;
 const clock = seconds => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 const percent = share => `${Math.round(100 * share)}%`;
@@ -83,13 +83,14 @@ const shift = () => ({
 });
 const nameOf = index => song.chords[index].names[shift().played];
 
-function segmentAt(seconds) {
-  let low = 0, high = song.segments.length - 1;
+/** Which of some rows that begin with their start, in order, has begun last; -1 for none. */
+function last(rows, seconds) {
+  let low = -1, high = rows.length - 1;
   while (low < high) {
     const middle = (low + high + 1) >> 1;
-    if (song.segments[middle][0] <= seconds + 1e-4) low = middle; else high = middle - 1;
+    if (rows[middle][0] <= seconds + 1e-4) low = middle; else high = middle - 1;
   }
-  return song.segments.length ? low : -1;
+  return low;
 }
 
 function shapesOf(index) {
@@ -121,7 +122,7 @@ function setName(element, text) {
 function draw() {
   let seconds = now();
   if (state.loop && seconds >= state.loop[1] && playing()) { seconds = state.loop[0]; seek(seconds); return; }
-  const current = segmentAt(seconds);
+  const current = last(song.segments, seconds);
   $("elapsed").textContent = clock(seconds);
   if (document.activeElement !== $("seek") || playing()) $("seek").value = seconds;
   $("seek").setAttribute("aria-valuetext", `${clock(seconds)} of ${clock(song.seconds)}`);
@@ -130,6 +131,12 @@ function draw() {
   const next = song.segments[current + 1];
   $("next-caption").textContent = next ? `Next, in ${Math.max(0, next[0] - seconds).toFixed(1)} s` : "Next";
   if (current !== state.current) { state.current = current; drawStage(); mark(current); }
+  const bar = last(song.bars, seconds);
+  if (bar !== state.bar) {
+    document.querySelector(".bar.here")?.classList.remove("here");
+    if (bar >= 0) $("bars").children[bar].classList.add("here");
+    state.bar = bar;
+  }
 }
 
 let scrolledByHand = -Infinity;
@@ -227,7 +234,7 @@ function build() {
 function rename() {
   for (const button of document.querySelectorAll("[data-segment]")) {
     const n = Number(button.dataset.segment);
-    button.textContent = nameOf(song.segments[n][2]);
+    button.replaceChildren(Object.assign(document.createElement("span"), {textContent: nameOf(song.segments[n][2])}));
     button.setAttribute("aria-label", describe(n));
     if (button.classList.contains("cell") && !song.bars.length)
       button.append(Object.assign(document.createElement("small"), {textContent: clock(song.segments[n][0])}));

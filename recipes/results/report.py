@@ -1,0 +1,237 @@
+"""The rows that are there as markdown tables, for docs/results.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from chordtool.evaluation import METRICS
+from recipes.results.plan import BY_NAME, DEVIATIONS, ROWS
+from recipes.results.rows import read_row
+
+Documents = Mapping[str, dict[str, Any]]
+"""Rows by name."""
+
+REFERENCE: Final = "lv+crema"
+"""The row that the students' teacher is."""
+LEVEL_POINTS: Final = 0.5
+"""A student is level with its teacher if its mean is not further below than this."""
+MET, MISSED, NOT_RUN = "met", "missed", "not run"
+
+
+@dataclass(frozen=True)
+class Check:
+    """A line of the table of what must be shown."""
+
+    subject: str
+    must_show: str
+    needs: tuple[str, ...]
+    """Rows."""
+    judge: Callable[[Documents], tuple[str, bool | None]]
+    """From the rows to what was measured, and whether that is enough; ``None`` where there is no
+    bar."""
+
+    def line(self, rows: Documents) -> list[str]:
+        """Subject, what must be shown, what was measured, verdict."""
+        missing = [name for name in self.needs if name not in rows]
+        if missing:
+            return [self.subject, self.must_show, "", f"{NOT_RUN} ({', '.join(missing)})"]
+        measured, enough = self.judge(rows)
+        verdict = "" if enough is None else MET if enough else MISSED
+        return [self.subject, self.must_show, measured, verdict]
+
+
+def read_rows(folder: Path) -> dict[str, dict[str, Any]]:
+    """The rows that were written down, in the order of the table.
+
+    Raises:
+        UsageError: a file is something else.
+    """
+    found = {row.name: read_row(folder / f"{row.name}.json") for row in ROWS}
+    return {name: document for name, document in found.items() if document is not None}
+
+
+def report(rows: Documents) -> str:
+    """All tables."""
+    parts = [
+        "### What must be shown\n",
+        _table(["", "must show", "measured", ""], [check.line(rows) for check in CHECKS]),
+        '\nPoints are per cent of the songs\' time. The teacher is `lv+crema`; "mean" is that of '
+        f"the seven metrics; level is no more than {LEVEL_POINTS} points below.\n",
+        f"### Scores\n\n{_songs(rows)}\n",
+        _scores(rows),
+        "\n### What distillation buys in stage 2 (BTC; mean of the seven / tetrads / ACQA)\n",
+        _ablations(rows),
+        "\n### Runs\n",
+        _runs(rows),
+        "\n### Where this differs from the paper\n",
+        "\n".join(f"- {line}" for line in DEVIATIONS),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def points(rows: Documents, name: str, statistic: str) -> float:
+    """A row's score, 0..100."""
+    value = rows[name]["scores"][statistic]["value"]
+    return float("nan") if value is None else 100 * float(value)
+
+
+def _lead(rows: Documents, name: str, other: str, statistic: str = "mean") -> float:
+    return points(rows, name, statistic) - points(rows, other, statistic)
+
+
+def _teachers(rows: Documents) -> tuple[str, bool | None]:
+    names = ("lv", "crema", REFERENCE)
+    return "mean " + ", ".join(f"{n} {points(rows, n, 'mean'):.1f}" for n in names), None
+
+
+def _share(student: str, least: float) -> Check:
+    def judge(rows: Documents) -> tuple[str, bool | None]:
+        teacher = points(rows, REFERENCE, "mean")
+        share = 100 * points(rows, f"{student}-stage1", "mean") / teacher
+        return f"{share:.1f} %", share >= least
+
+    return Check(
+        f"{student.upper()} after stage 1", f"at least {least:.0f} % of the teacher's mean",
+        (f"{student}-stage1", REFERENCE), judge,
+    )  # fmt: skip
+
+
+def _baseline(student: str) -> Check:
+    name = f"{student}-baseline"
+
+    def judge(rows: Documents) -> tuple[str, bool | None]:
+        return f"mean {points(rows, name, 'mean'):.1f}, ACQA {points(rows, name, 'acqa'):.1f}", None
+
+    return Check(
+        f"{student.upper()} from scratch, pitch shift", "the supervised baseline", (name,), judge
+    )
+
+
+def _gain(student: str, statistic: str, least: float) -> Check:
+    name, base = f"{student}-stage2", f"{student}-baseline"
+
+    def judge(rows: Documents) -> tuple[str, bool | None]:
+        lead = _lead(rows, name, base, statistic)
+        return f"{lead:+.2f}", lead >= least
+
+    shown = "ACQA" if statistic == "acqa" else statistic
+    return Check(
+        f"{student.upper()} after stage 2, {shown}",
+        f"at least {least:g} points over its baseline", (name, base), judge,
+    )  # fmt: skip
+
+
+def _above(rows: Documents) -> tuple[str, bool | None]:
+    leads = {metric: _lead(rows, "btc-stage2", REFERENCE, metric) for metric in METRICS}
+    least = min(leads, key=leads.__getitem__)
+    return f"{leads[least]:+.2f} at least ({least})", leads[least] >= 1.1
+
+
+def _level(rows: Documents) -> tuple[str, bool | None]:
+    lead = _lead(rows, "2e1d-stage2", REFERENCE)
+    return f"{lead:+.2f}", lead >= -LEVEL_POINTS
+
+
+CHECKS: Final = (
+    Check("teachers", "their own scores", ("lv", "crema", REFERENCE), _teachers),
+    _share("btc", 99.0),
+    _share("2e1d", 97.0),
+    _baseline("btc"),
+    _baseline("2e1d"),
+    _gain("btc", "mean", 2.5),
+    Check(
+        "BTC after stage 2", "above the teacher on every metric by at least 1.1 points",
+        ("btc-stage2", REFERENCE), _above,
+    ),
+    _gain("2e1d", "mean", 2.67),
+    Check(
+        "2E1D after stage 2", "level with the teacher", ("2e1d-stage2", REFERENCE), _level
+    ),
+    _gain("btc", "acqa", 7.0),
+    _gain("2e1d", "acqa", 7.0),
+)  # fmt: skip
+
+
+def _songs(rows: Documents) -> str:
+    counts = {(row["songs"], round(row["seconds"] / 60)) for row in rows.values()}
+    if len(counts) != 1:
+        return "No rows yet." if not rows else "Rows were scored on different songs!"
+    ((songs, minutes),) = counts
+    return f"{songs} test songs, {minutes} minutes; the mean with its 95 % range over songs."
+
+
+def _scores(rows: Documents) -> str:
+    body = []
+    for name in rows:
+        mean = rows[name]["scores"]["mean"]
+        between = (
+            f" ({100 * mean['low']:.1f} to {100 * mean['high']:.1f})"
+            if mean["low"] is not None
+            else ""
+        )
+        numbers = [f"{points(rows, name, metric):.1f}" for metric in METRICS]
+        average = f"{points(rows, name, 'mean'):.1f}{between}"
+        body.append(
+            [
+                f"`{name}`",
+                rows[name]["title"],
+                *numbers,
+                average,
+                f"{points(rows, name, 'acqa'):.1f}",
+            ]
+        )
+    return _table(["row", "", *METRICS, "mean", "ACQA"], body)
+
+
+_ABLATIONS: Final = (
+    ("100 % of the labels", ("btc-stage2-off", "btc-stage2-plain", "btc-stage2")),
+    ("50 %", ("btc-50-off", "", "btc-50-selective")),
+    ("10 %", ("btc-10-off", "", "btc-10-selective")),
+    ("noisy labels", ("btc-noisy-off", "", "btc-noisy-selective")),
+)
+
+
+def _ablations(rows: Documents) -> str:
+    def cell(name: str) -> str:
+        if not name:
+            return "&ndash;"
+        if name not in rows:
+            return NOT_RUN
+        return " / ".join(f"{points(rows, name, k):.1f}" for k in ("mean", "tetrads", "acqa"))
+
+    body = [[labels, *(cell(name) for name in names)] for labels, names in _ABLATIONS]
+    return _table(["labels", "KD off", "plain KD", "selective KD"], body)
+
+
+def _runs(rows: Documents) -> str:
+    body = []
+    for name, row in rows.items():
+        facts, method = row["training"], row["method"]
+        if not facts:
+            continue
+        body.append(
+            [
+                f"`{name}`", f"{facts['scale']:g}", _data(facts),
+                f"{facts['epochs']} ({facts['best_epoch']})", f"{facts['steps']}",
+                f"{facts['segments']}", f"{facts['minutes']:.1f}", str(method["batch_size"]),
+                f"{method['lr']:g}", BY_NAME[name].start or "&ndash;",
+                f"{facts['device']}, {facts['precision']}", facts["ended"],
+            ]
+        )  # fmt: skip
+    heads = ["row", "scale", "trained on", "epochs (best)", "steps", "segments", "minutes",
+             "batch", "rate", "from", "device", "ended"]  # fmt: skip
+    return _table(heads, body)
+
+
+def _data(facts: dict[str, Any]) -> str:
+    recordings = sum(part["recordings"] for part in facts["data"])
+    hours = sum(part["hours"] for part in facts["data"])
+    return f"{recordings} recordings, {hours:.1f} h"
+
+
+def _table(heads: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    lines = [list(heads), ["---"] * len(heads), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

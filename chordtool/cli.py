@@ -209,6 +209,8 @@ def run(arguments: Sequence[str]) -> int:
         context = getattr(error, "ctx", None)
         name = context.command_path if context is not None else "chordtool"
         message = error.format_message()  # type: ignore[attr-defined]
+        if not message:  # no command was named, and the help has been shown
+            return ExitCode.USAGE
         return _show(message, f"`{name} --help` shows how.", ExitCode.USAGE)
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted(arguments)

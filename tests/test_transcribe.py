@@ -356,6 +356,14 @@ def test_a_long_recording_costs_little_memory(tmp_path: Path) -> None:
     assert int(found.stderr.split()[-1]) < 1_600_000
 
 
+@pytest.mark.parametrize("group", [[], ["models"], ["corpus"]])
+def test_without_a_command_there_is_help_and_no_empty_error(group: list[str]) -> None:
+    found = chordtool(*group)
+    assert found.returncode == 2
+    assert b"Commands" in found.stdout or b"Songs" in found.stdout
+    assert found.stderr == b""
+
+
 def test_the_program_says_its_version() -> None:
     assert chordtool("--version").stdout.startswith(b"chordtool ")
     found = subprocess.run(

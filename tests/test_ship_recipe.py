@@ -1,0 +1,44 @@
+"""How the model that ships is finished."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from chordtool.vocabulary import LARGE
+from recipes import ship
+from recipes.ship import Song, bias, choose, favoured
+
+RNG = np.random.default_rng(3)
+
+
+def test_a_favour_goes_to_all_roots_of_a_quality_and_to_no_other() -> None:
+    added = dict(zip(LARGE, bias({"min7": 1.0, "N": 0.5, "maj": -0.25}).tolist(), strict=True))
+    assert added["C:min7"] == added["G#:min7"] == 1.0
+    assert added["N"] == 0.5
+    assert added["A"] == -0.25
+    assert added["X"] == added["A:min"] == added["C:maj7"] == 0.0
+    assert sum(v != 0 for v in added.values()) == 25
+
+
+def test_a_favoured_student_answers_with_the_favour_added() -> None:
+    student = torch.nn.Sequential(torch.nn.Linear(9, 7), torch.nn.Linear(7, len(LARGE)))
+    heard = torch.from_numpy(RNG.normal(size=(5, 9)).astype(np.float32))
+    before = student(heard).detach().numpy()
+    after = favoured(student, {"sus4": 1.5, "N": -1.0})(heard).detach().numpy()
+    np.testing.assert_allclose(after - before, np.tile(bias({"sus4": 1.5, "N": -1.0}), (5, 1)),
+                               atol=1e-5)  # fmt: skip
+
+
+def test_a_quality_that_the_model_neglects_is_favoured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ship, "PENALTIES", (2.0, 6.0))
+    logits = np.zeros((60, len(LARGE)), np.float32)
+    logits[:, LARGE.index("A:min")] = 5.0
+    logits[30:, LARGE.index("A:min7")] = 4.7  # right, and just not believed
+    song = Song(
+        logits, np.arange(61) * 0.1, np.array([[0.0, 3.0], [3.0, 6.0]]), ("A:min", "A:min7")
+    )
+    _, favour, best = choose([song])
+    assert favour == {"min7": 0.5}
+    assert best > 0.95

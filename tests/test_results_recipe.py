@@ -203,8 +203,9 @@ def test_a_table_that_is_interrupted_goes_on_where_it_was(
         assert {*METRICS, "acqa"} <= document["scores"].keys()
     assert stage_2["method"]["kd_alpha"] == 0.3
     assert (given_data / "out/models/btc-stage2.onnx").exists()
-    # The toy teacher is nearly always right.
-    assert _row(given_data, "lv+crema")["scores"]["mean"]["value"] > 0.9
+    teacher = _row(given_data, "lv+crema")
+    assert teacher["title"] == "teachers averaged: toy", "it says who labelled, not who should"
+    assert teacher["scores"]["mean"]["value"] > 0.9, "it is nearly always right"
 
     written = (given_data / "out/rows/btc-stage2.json").stat().st_mtime_ns
     assert _start(given_data, *rows) == 0

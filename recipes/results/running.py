@@ -49,8 +49,8 @@ def run_row(
     known = read_row(file)
     if row.segments == 0:
         if known is None:
-            scores = _teacher_scores(row, settings, places, jobs)
-            known = _write(file, row, {}, {}, scores)
+            title, scores = _teacher_scores(row, settings, places, jobs)
+            known = _write(file, row, title, {}, {}, scores)
         return known
     config = _configured(row, settings, places, jobs)
     if known is not None:
@@ -64,7 +64,7 @@ def run_row(
     tested = material.tested_corpus(places, settings, jobs)
     scores = score_student(model, tested, material.references(places))
     facts = {"scale": settings.scale, **_training_facts(config, outcome)}
-    return _write(file, row, _method(config), facts, scores)
+    return _write(file, row, row.title, _method(config), facts, scores)
 
 
 def _configured(
@@ -84,12 +84,17 @@ def _train(config: DistillConfig | FinetuneConfig, run: Path, listener: Listener
     return finetune(config, run, listener=listener)
 
 
-def _teacher_scores(row: Row, settings: Settings, places: material.Places, jobs: int) -> Scores:
+def _teacher_scores(
+    row: Row, settings: Settings, places: material.Places, jobs: int
+) -> tuple[str, Scores]:
+    """What to call them, and their scores."""
     if row.kind == AVERAGE:
         tested = material.tested_corpus(places, settings, jobs)
-        return score_average(tested, material.references(places))
+        # The corpus knows who labelled it; another teacher may have been asked for.
+        names = "+".join(sorted(str(t["name"]) for t in tested.description.teachers))
+        return f"{row.kind}: {names}", score_average(tested, material.references(places))
     assert row.kind == TEACHER
-    return score_teacher(row.name, places.test, places.test, jobs)
+    return row.title, score_teacher(row.name, places.test, places.test, jobs)
 
 
 def _training_facts(config: DistillConfig | FinetuneConfig, outcome: Outcome) -> dict[str, Any]:
@@ -132,12 +137,17 @@ def _check_same(row: Row, known: dict[str, Any], config: DistillConfig | Finetun
 
 
 def _write(
-    file: Path, row: Row, method: dict[str, Any], training: dict[str, Any], scores: Scores
+    file: Path,
+    row: Row,
+    title: str,
+    method: dict[str, Any],
+    training: dict[str, Any],
+    scores: Scores,
 ) -> dict[str, Any]:
     document = {
         "schema": SCHEMA,
         "row": row.name,
-        "title": row.title,
+        "title": title,
         "method": method,
         "training": training,
         "songs": len(scores.songs),

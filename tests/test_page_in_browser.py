@@ -284,7 +284,8 @@ def test_it_fits_a_phone(browser: Browser, page: str, width: int) -> None:
     at(browser, 2.0)
     out = browser.run(
         "[...document.querySelectorAll('main *, .head *, .player *')]"
-        ".filter(e => e.checkVisibility() && !e.closest('.track') && e.getBoundingClientRect().right > innerWidth - 8)"
+        ".filter(e => e.checkVisibility() && !e.closest('.track'))"
+        ".filter(e => e.getBoundingClientRect().right > innerWidth - 8)"
         ".map(e => e.id || e.className)"
     )
     assert out == []

@@ -268,10 +268,12 @@ def _silence(signals: Signals, front_end: FrontEnd) -> float:
     quiet = hops = 0
     for start in range(0, length, hop * 4096):
         block = signals.read(rate, start, min(length, start + hop * 4096))
-        starts = np.arange(0, len(block), hop)
-        power = np.add.reduceat(block.astype(np.float64) ** 2, starts) / hop
+        whole = len(block) // hop
+        rows, rest = block[: whole * hop].reshape(whole, hop), block[whole * hop :]
+        power = np.append(np.einsum("ij,ij->i", rows, rows), np.dot(rest, rest))
+        power = power[: whole + bool(len(rest))] / hop
         quiet += int((power < 10 ** (SILENCE_DBFS / 10)).sum())
-        hops += len(starts)
+        hops += len(power)
     return quiet / max(1, hops)
 
 

@@ -56,7 +56,9 @@ class UnderWay(threading.Thread):
     """
 
     def __init__(self, source: Path | BinaryIO, sample_rate: int) -> None:
-        super().__init__(daemon=True, name="decoding")
+        # No daemon: a thread that still decodes while the interpreter ends takes it down with a
+        # crash, so whatever happens, the interpreter has to wait for this one.
+        super().__init__(name="decoding")
         self.source = source
         self.sample_rate = sample_rate
         self.signal: _GrowingSignal | None = None
@@ -97,14 +99,12 @@ class UnderWay(threading.Thread):
         return signal, audio.Audio(samples, self.sample_rate, signal.seconds, facts)
 
     def give_up(self) -> None:
-        """Stop decoding, and wait until it has stopped.
-
-        A thread that still decodes while the interpreter ends would take it down with a crash.
-        """
+        """Stop decoding, and wait until it has stopped."""
         self._unwanted = True
         if self.signal is not None:
             self.signal.wanted = False
-        self.join()
+        if self.is_alive():  # an interruption may come before it has begun; it ends at once then
+            self.join()
 
 
 @contextmanager
@@ -121,8 +121,8 @@ def ahead(sources: Sequence[str]) -> Iterator[UnderWay | None]:
         yield None
         return
     begun = UnderWay(Path(sources[0]), USUAL_RATE)
-    begun.start()
     try:
+        begun.start()
         yield begun
     finally:
         begun.give_up()
@@ -143,6 +143,8 @@ def hear(model: OnnxModel, source: Path | BinaryIO | UnderWay) -> tuple[Audio, L
     hearing: Hearing | None = None
     heard: MonoSignal | None = None
     try:
+        if decoding.ident is None:
+            decoding.start()
         model.prepare()
         while decoding.is_alive():
             if decoding.signal is not heard or hearing is None:
@@ -168,9 +170,7 @@ def _under_way(source: Path | BinaryIO | UnderWay, sample_rate: int) -> UnderWay
             return source
         source.give_up()
         source = source.source
-    decoding = UnderWay(source, sample_rate)
-    decoding.start()
-    return decoding
+    return UnderWay(source, sample_rate)
 
 
 def _again(model: OnnxModel, hearing: Hearing | None) -> Hearing:

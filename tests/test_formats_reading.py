@@ -134,7 +134,7 @@ def test_a_format_that_cannot_be_read_back_says_so(tmp_path: Path) -> None:
     file.write_bytes(b"MThd")
     with pytest.raises(FormatError, match="midi files") as caught:
         read_transcription(file)
-    assert "jams, json, lab" in caught.value.hint
+    assert "lab, json, jams" in caught.value.hint
 
 
 def test_an_error_names_the_file(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from chordtool.errors import ChordtoolError, FormatError, UsageError
 from chordtool.files import atomic_write
-from chordtool.formats import FormatOptions, format_for_path, load_format, render
+from chordtool.formats import FormatOptions, load_format, render
 from chordtool.models.onnx import OnnxModel
 from chordtool.segments import Transcription
 from chordtool.transcriber import Transcriber
@@ -79,11 +79,8 @@ def plan(
         formats: names of formats.
 
     Raises:
-        UsageError: a format is unknown, two formats write the same file names, or the folder,
-            which is not there yet, is named like a file of a format.
+        UsageError: a format is unknown, or two formats write the same file names.
     """
-    if not folder.exists():
-        _refuse_file_name(folder)
     suffixes = {name: load_format(name).suffixes[0] for name in formats}
     if len(set(suffixes.values())) < len(suffixes):
         raise UsageError("Two of the formats write files of the same name.")
@@ -106,20 +103,6 @@ def plan(
         taken.update({path: source for _, path in outputs})
         tasks.append(Task(source, outputs))
     return tasks, failed
-
-
-def _refuse_file_name(folder: Path) -> None:
-    """Whoever asks for ``all.lab`` means one file, and would not look for a folder."""
-    try:
-        named = format_for_path(folder)
-    except UsageError:
-        return
-    raise UsageError(
-        f"{folder} is the name of one file, and there may be more than one recording.",
-        hint=f"Without -o, all go to standard output: --format {named.name} > {folder}."
-        if named.joinable
-        else "Name a folder with -o DIR/, or make a folder of that name first.",
-    )
 
 
 def run(tasks: Sequence[Task], settings: Settings, n_jobs: int = 1) -> Iterator[Outcome]:

@@ -21,15 +21,16 @@ from chordtool import audio
 from chordtool.audio.loading import Audio, decode
 from chordtool.audio.mono import Limits, MonoSignal, SourceFacts
 from chordtool.errors import AudioError
+from chordtool.frontend import FrontEnd
 from chordtool.types import Logits
 
 if TYPE_CHECKING:
     from chordtool.models.onnx import Hearing, OnnxModel
 
-USUAL_RATE: Final = 22_050
-"""Hz, at which the packaged model listens."""
+USUAL_RATE: Final = FrontEnd().sample_rate
+"""Hz, at which students listen."""
 _POLL_SECONDS = 0.004
-__all__ = ["UnderWay", "ahead", "hear"]
+__all__ = ["UnderWay", "ahead", "hear", "load"]
 
 
 class _CancelledError(AudioError):
@@ -162,6 +163,18 @@ def hear(model: OnnxModel, source: Path | BinaryIO | UnderWay) -> tuple[Audio, L
         decoding.give_up()
         if hearing is not None:
             hearing.close()
+
+
+def load(source: Path | BinaryIO | UnderWay, sample_rate: int) -> Audio:
+    """A whole recording, as :func:`chordtool.audio.load` gives it; one under way is waited for.
+
+    Raises:
+        AudioError: the source cannot be read as audio.
+    """
+    decoding = _under_way(source, sample_rate)
+    if decoding.ident is None:
+        return audio.load(decoding.source, sample_rate)
+    return decoding.result()[1]
 
 
 def _under_way(source: Path | BinaryIO | UnderWay, sample_rate: int) -> UnderWay:

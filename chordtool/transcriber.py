@@ -8,7 +8,7 @@ from typing import BinaryIO
 from chordtool import audio
 from chordtool.decoding import Decoding, decode
 from chordtool.errors import UsageError
-from chordtool.hearing import UnderWay, hear
+from chordtool.hearing import UnderWay, hear, load
 from chordtool.models import Model, load_model
 from chordtool.models.onnx import OnnxModel
 from chordtool.segments import Segment, Transcription
@@ -77,7 +77,7 @@ class Transcriber:
             segments = self._decode(logits, recording.seconds)
         else:
             rate = self.model.card.front_end.sample_rate
-            recording = audio.load(stream_or_path, rate)
+            recording = load(given, rate)
             logits = self.model.logits(self.model.features(recording.samples))
             segments = self._decode(logits, recording.seconds)
         found = Transcription(

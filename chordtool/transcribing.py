@@ -14,6 +14,8 @@ from chordtool.formats import FormatOptions, format_for_path, load_format, rende
 from chordtool.hearing import UnderWay
 
 STANDARD_INPUT = "-"
+FOLDER_ENDS = ("/", "\\")
+"""A target that ends in one of them is a folder, there or not."""
 
 
 @dataclass(frozen=True)
@@ -114,15 +116,31 @@ def plan(request: Request) -> tuple[list[batch.Task], list[batch.Outcome]]:
             f"{target} is a file, and there is more than one recording.",
             hint="Name a folder with -o DIR/.",
         )
+    if not target.exists() and not request.output.endswith(FOLDER_ENDS):
+        _refuse_file_name(target)
     given = [Path(source) for source in request.sources]
     return batch.plan(recordings, given, target, request.formats or ("lab",))
 
 
 def _is_file_name(text: str, target: Path, sources: Sequence[str]) -> bool:
     """Whether ``-o`` means a file: it has a suffix and is no folder, nor does it say so."""
-    if text.endswith(("/", "\\")) or target.is_dir():
+    if text.endswith(FOLDER_ENDS) or target.is_dir():
         return False
     return target.suffix != "" and not any(Path(source).is_dir() for source in sources)
+
+
+def _refuse_file_name(folder: Path) -> None:
+    """Whoever asks for ``all.lab`` means one file, and would not look for a folder."""
+    try:
+        named = format_for_path(folder)
+    except UsageError:
+        return
+    raise UsageError(
+        f"{folder} is the name of one file, and there may be more than one recording.",
+        hint=f"Without -o, all go to standard output: --format {named.name} > {folder}."
+        if named.joinable
+        else "Name a folder with -o DIR/; the slash says that it is one.",
+    )
 
 
 def run(

@@ -10,6 +10,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+SECONDS = 4.321
+"""Length of the clips that the fixture makes."""
 CODECS = {
     "wav": ("wav", "pcm_s16le"),
     "flac": ("flac", "flac"),

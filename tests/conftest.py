@@ -23,3 +23,15 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("../shared is not here: no reference models or recordings to compare with")
     return folder
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One piece of music in every codec."""
+    from clips import CODECS, SECONDS, encode, music
+
+    folder = tmp_path_factory.mktemp("clips")
+    samples = music(SECONDS, 44_100)
+    for suffix, (container, codec) in CODECS.items():
+        encode(folder / f"clip.{suffix}", samples, 44_100, container, codec)
+    return folder

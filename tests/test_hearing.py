@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from chordtool import audio
 from chordtool.errors import AudioError
-from chordtool.hearing import UnderWay, ahead, hear
+from chordtool.hearing import UnderWay, ahead, hear, load
 from chordtool.models.onnx import OnnxModel
 from tests.tiny_student import tiny_student
 
@@ -63,3 +64,19 @@ def test_an_error_of_decoding_is_raised_where_the_recording_is_heard(tmp_path: P
         assert begun is not None
         with pytest.raises(AudioError, match=r"broken\.mp3"):
             hear(model, begun)
+
+
+@pytest.mark.parametrize("rate", [22_050, 44_100])
+def test_a_model_that_wants_the_whole_recording_takes_the_one_under_way(
+    song: Path, rate: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = audio.load(song, rate)
+    decoded = []
+    monkeypatch.setattr(audio, "load", lambda *a: decoded.append(a) or whole)
+    with ahead([str(song)]) as begun:
+        assert begun is not None
+        found = load(begun, rate)
+        assert not begun.is_alive()
+    assert np.array_equal(found.samples, whole.samples)
+    # What was begun at the wanted rate is not decoded again.
+    assert len(decoded) == (rate != begun.sample_rate)

@@ -295,6 +295,14 @@ def test_several_recordings_do_not_become_one_file(
     assert (tmp_path / name / "a.lab").is_file()
 
 
+def test_a_slash_says_that_a_folder_is_meant_whatever_its_name(tmp_path: Path) -> None:
+    silence(tmp_path / "a.wav")
+    silence(tmp_path / "b.wav")
+    done = chordtool("transcribe", "a.wav", "b.wav", "-o", "all.lab/", cwd=tmp_path)
+    assert done.returncode == 0
+    assert (tmp_path / "all.lab" / "b.lab").is_file()
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "word"),
     [

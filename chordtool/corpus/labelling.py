@@ -268,10 +268,8 @@ def _silence(signals: Signals, front_end: FrontEnd) -> float:
     quiet = hops = 0
     for start in range(0, length, hop * 4096):
         block = signals.read(rate, start, min(length, start + hop * 4096))
-        whole = len(block) // hop
-        rows, rest = block[: whole * hop].reshape(whole, hop), block[whole * hop :]
-        power = np.append(np.einsum("ij,ij->i", rows, rows), np.dot(rest, rest))
-        power = power[: whole + bool(len(rest))] / hop
+        rows = np.pad(block, (0, -len(block) % hop)).reshape(-1, hop)
+        power = np.einsum("ij,ij->i", rows, rows) / hop
         quiet += int((power < 10 ** (SILENCE_DBFS / 10)).sum())
         hops += len(power)
     return quiet / max(1, hops)

@@ -27,6 +27,11 @@ from chordtool.frontend import FrontEnd
 
 CORPUS_SCHEMA: Final = 1
 """Version of the folder's layout. Folders that are newer than this are refused."""
+_LABEL_AGAIN: Final = "Run label-corpus again with the same options; what is labelled stays."
+
+
+class _DamagedError(CorpusError):
+    """``corpus.json`` is not what this program writes."""
 
 
 def recording_path(corpus: Path, audio_sha256: str) -> Path:
@@ -86,9 +91,7 @@ class Description:
                 filter_confidence=float(document.get("filter_confidence", 0.0)),
             )
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-            raise CorpusError(
-                f"{path} is broken.", hint="Label the corpus again with the same options."
-            ) from None
+            raise _DamagedError(f"{path} is broken.", hint=_LABEL_AGAIN) from None
 
 
 @dataclass(frozen=True)
@@ -181,13 +184,20 @@ class Corpus:
                 f"{folder} is not a corpus: it has no corpus.json.",
                 hint="Make one with: chordtool label-corpus FOLDER -o CORPUS",
             ) from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise CorpusError(f"{file} cannot be read: {error}.") from None
+        except UnicodeDecodeError:
+            raise _DamagedError(f"{file} is broken.", hint=_LABEL_AGAIN) from None
+        except OSError as error:
+            raise CorpusError(
+                f"{file} cannot be read: {error.strerror}.", hint="Look at its permissions."
+            ) from None
         return cls(folder, Description.from_json(text, file))
 
     @classmethod
     def check(cls, path: str | Path) -> None:
         """Refuse a folder that no corpus of this program can be in; write nothing.
+
+        A corpus whose ``corpus.json`` is damaged is none of these: :meth:`create` writes it anew,
+        and recordings know by themselves what they were labelled with.
 
         Raises:
             CorpusError: it holds something else, or is newer than this program.
@@ -195,13 +205,15 @@ class Corpus:
         folder = Path(path)
         try:
             if (folder / "corpus.json").is_file():
-                cls.open(folder)
-            elif folder.exists() and (not folder.is_dir() or _holds_something_else(folder)):
-                raise CorpusError(
-                    f"{folder} is neither empty nor a corpus.", hint="Choose another folder."
-                )
+                foreign = not _can_be_described(folder)
+            else:
+                foreign = folder.exists() and (not folder.is_dir() or _holds_something_else(folder))
         except OSError as error:
             raise CorpusError(f"{folder} cannot be read: {error.strerror}.") from None
+        if foreign:
+            raise CorpusError(
+                f"{folder} is neither empty nor a corpus.", hint="Choose another folder."
+            )
 
     @classmethod
     def create(cls, path: str | Path, description: Description) -> Corpus:
@@ -218,7 +230,7 @@ class Corpus:
         for name in ("recordings", "claims"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         text = description.to_json()
-        if not file.is_file() or file.read_text() != text:
+        if not file.is_file() or file.read_bytes() != text.encode():
             _refuse_company(folder / "claims", file)
             with atomic_write(file, "w") as out:
                 out.write(text)
@@ -279,6 +291,15 @@ def _refuse_company(claims_folder: Path, description: Path) -> None:
                 "Another run is labelling this corpus with other settings.",
                 hint="Wait for it, or choose another folder.",
             )
+
+
+def _can_be_described(folder: Path) -> bool:
+    """Whether a folder's corpus.json is a corpus's, be it a damaged one."""
+    try:
+        Corpus.open(folder)
+    except _DamagedError:
+        return (folder / "recordings").is_dir()
+    return True
 
 
 def _holds_something_else(folder: Path) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import random
@@ -20,7 +21,6 @@ from chordtool.corpus.folder import Corpus
 from chordtool.corpus.labelling import CorpusWriteError, sha256_of
 from chordtool.corpus.recipe import Recipe, make_recipe, parse_front_end
 from chordtool.corpus.run import Bounds, Summary, label_corpus, plan
-from chordtool.errors import CorpusError
 from chordtool.executors import ProcessExecutor, SerialExecutor
 
 from .conftest import Label, contents, start, tone
@@ -33,8 +33,11 @@ def finish(process: subprocess.Popen[str], status: int = 0) -> str:
 
 
 def claimed_since(corpus: Path, begun: float) -> bool:
-    claims = (corpus / "claims").glob("*.claim")
-    return any(claim.stat().st_mtime >= begun for claim in claims)
+    for claim in (corpus / "claims").glob("*.claim"):
+        with contextlib.suppress(FileNotFoundError):  # it was given back just now
+            if claim.stat().st_mtime >= begun:
+                return True
+    return False
 
 
 def test_every_recording_becomes_a_row_and_a_file(
@@ -352,56 +355,6 @@ def test_a_disk_that_is_really_full_ends_the_run_in_one_sentence(
         assert contents(disk / "c") == contents(tmp_path / "whole")
     finally:
         subprocess.run(["umount", str(disk)], check=True)
-
-
-def test_a_newer_corpus_is_left_alone(label: Label, music: Path, tmp_path: Path) -> None:
-    label(music, tmp_path / "c")
-    file = tmp_path / "c" / "corpus.json"
-    file.write_text(file.read_text().replace('"schema": 1', '"schema": 2'))
-    with pytest.raises(CorpusError, match="newer"):
-        label(music, tmp_path / "c")
-    with pytest.raises(CorpusError, match="newer"):
-        Corpus.open(tmp_path / "c")
-
-
-def test_two_runs_with_different_settings_do_not_mix(
-    label: Label, toy: Path, music: Path, tmp_path: Path
-) -> None:
-    label(music, tmp_path / "c")
-    before = (tmp_path / "c" / "corpus.json").read_bytes()
-    with Claims(tmp_path / "c" / "claims") as theirs:
-        theirs.take("x")
-        with pytest.raises(CorpusError, match="other settings"):
-            label(music, tmp_path / "c", made_by=make_recipe(["other"]))
-        assert (tmp_path / "c" / "corpus.json").read_bytes() == before
-        label(music, tmp_path / "c")
-    label(music, tmp_path / "c", made_by=make_recipe(["other"]))
-
-
-def test_a_folder_that_holds_something_else_is_left_alone(
-    label: Label, music: Path, tmp_path: Path
-) -> None:
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "thesis.tex").touch()
-    with pytest.raises(CorpusError, match="neither empty nor a corpus"):
-        label(music, other)
-    with pytest.raises(CorpusError, match="neither empty nor a corpus"):
-        label(music, other / "thesis.tex")
-    assert [p.name for p in other.iterdir()] == ["thesis.tex"]
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}', '{"schema": "x"}', "\udcff"])
-def test_a_broken_description_is_one_sentence(tmp_path: Path, text: str) -> None:
-    (tmp_path / "corpus.json").write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(CorpusError):
-        Corpus.open(tmp_path)
-
-
-def test_a_folder_that_is_no_corpus_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError) as caught:
-        Corpus.open(tmp_path)
-    assert "label-corpus" in caught.value.hint
 
 
 def test_what_killed_runs_left_behind_is_removed(label: Label, music: Path, tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ def small_disk(folder: Path, size: int) -> Iterator[None]:
 
 
 def resize(folder: Path, size: int) -> None:
-    """Give the disk another size."""
+    """Give the disk another size, at least what is on it."""
+    size = max(size, shutil.disk_usage(folder).used)
     _mount("-o", f"remount,size={size}", str(folder))
 
 

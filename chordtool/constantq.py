@@ -69,10 +69,10 @@ def _logarithm(magnitude: Features, front_end: FrontEnd) -> Features:
 
 
 class CqtStream:
-    """The transform of a recording that is still growing.
+    """The transform of a recording that arrives in pieces.
 
-    Frames come in blocks that lie the same however the recording grows, so that the result is
-    to the bit that of the whole recording.
+    Frames come in blocks that lie the same however the recording is cut, so that the result is
+    to the bit that of the whole recording. What no later frame can hear is let go of.
 
     Args:
         front_end: a description of kind ``"cqt"``.
@@ -92,49 +92,68 @@ class CqtStream:
             front_end.bins_per_octave,
             front_end.fmin,
         )
-        self._chunk = 0
+        self._begin_chunk()
+
+    def _begin_chunk(self) -> None:
+        """Start over with a new chunk, or with the recording where there are none."""
+        self._pieces: list[Samples] = []
+        self._origin = 0
+        """Where in the chunk the pieces begin."""
+        self._n = 0
+        """Samples of the chunk so far."""
         self._frame = 0
 
     def advance(self, samples: Samples, *, finished: bool) -> Iterator[Features]:
-        """Blocks of magnitudes that have become certain since the last call.
+        """Blocks of magnitudes that become certain by the next samples.
 
         Args:
-            samples: float32 [n], all samples so far, from the start.
-            finished: whether these are all.
+            samples: float32 [n], those that follow on the earlier ones.
+            finished: whether the recording ends with them.
 
         Yields:
             float32 [frames, n_bins], in order.
         """
         samples = np.ascontiguousarray(samples, np.float32)
         length = self._front_end.chunk_samples
-        while length is not None and len(samples) >= (self._chunk + 1) * length:
-            yield from self._blocks(samples[self._chunk * length :][:length], finished=True)
-            self._chunk, self._frame = self._chunk + 1, 0
-        if length is None:
-            yield from self._blocks(samples, finished=finished)
-        elif finished:
-            yield from self._blocks(samples[self._chunk * length :], finished=True)
+        while length is not None and self._n + len(samples) >= length:
+            room = length - self._n
+            yield from self._blocks(samples[:room], finished=True)
+            self._begin_chunk()
+            samples = samples[room:]
+        yield from self._blocks(samples, finished=finished)
 
     def log_advance(self, samples: Samples, *, finished: bool) -> Iterator[Features]:
         """As :meth:`advance`, with the logarithm of :func:`log_cqt` taken."""
         for magnitude in self.advance(samples, finished=finished):
             yield _logarithm(magnitude, self._front_end)
 
-    def _blocks(self, stretch: Samples, *, finished: bool) -> Iterator[Features]:
-        transform, n = self._transform, len(stretch)
+    def _blocks(self, samples: Samples, *, finished: bool) -> Iterator[Features]:
+        transform = self._transform
+        self._pieces.append(samples)
+        self._n += len(samples)
+        n = self._n
         n_frames = transform.n_frames(n) if finished else n // transform.hop
         while self._frame < n_frames:
             first = self._frame
             stop = first + BLOCK_FRAMES
-            begin = max(0, first * transform.hop - transform.context)
             end = stop * transform.hop + transform.context
             if end > n and not finished:
                 return
             stop = min(stop, n_frames)
-            self._frame = stop
+            held = self._held_from(max(0, first * transform.hop - transform.context))
             out = np.empty((stop - first, self._front_end.n_bins), np.float32)
-            transform.run(stretch[begin : min(end, n)], first * transform.hop - begin, out)
+            transform.run(
+                held[: min(end, n) - self._origin], first * transform.hop - self._origin, out
+            )
+            self._frame = stop
             yield out
+
+    def _held_from(self, begin: int) -> Samples:
+        """The samples from there on in one piece; the earlier ones are let go of."""
+        held = self._pieces[0] if len(self._pieces) == 1 else np.concatenate(self._pieces)
+        held = held[begin - self._origin :]
+        self._pieces, self._origin = [held], begin
+        return held
 
 
 @dataclass(frozen=True)

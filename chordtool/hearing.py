@@ -2,15 +2,18 @@
 
 Decoding an mp3 takes as long as everything that follows, and neither holds the interpreter. So
 one thread decodes while another sets up the model and takes in what is there already. A program
-that has yet to import the rest may begin before it does: :func:`ahead`.
+that has yet to import the rest may begin before it does: :func:`ahead`. Samples are handed on
+and forgotten, so that memory does not grow with them.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -22,30 +25,85 @@ from chordtool.audio.loading import Audio, decode
 from chordtool.audio.mono import Limits, MonoSignal, SourceFacts
 from chordtool.errors import AudioError
 from chordtool.frontend import FrontEnd
-from chordtool.types import Logits
+from chordtool.types import Logits, Samples
 
 if TYPE_CHECKING:
     from chordtool.models.onnx import Hearing, OnnxModel
 
 USUAL_RATE: Final = FrontEnd().sample_rate
 """Hz, at which students listen."""
+MOST_QUEUED: Final = 1 << 24
+"""Samples that are decoded ahead of who hears them: 12 minutes at 22,050 Hz, 64 MiB."""
 _POLL_SECONDS = 0.004
-__all__ = ["UnderWay", "ahead", "hear", "load"]
+__all__ = ["Heard", "UnderWay", "ahead", "hear", "load"]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What is left of a recording that was heard."""
+
+    logits: Logits
+    """float32 [frames, classes]"""
+    seconds: float
+    """Exact length of the source: its frames over its own rate."""
+    facts: SourceFacts
 
 
 class _CancelledError(AudioError):
     """Nobody waits for the recording any more."""
 
 
-class _GrowingSignal(MonoSignal):
-    """A signal that stops growing when nobody wants it any more."""
+class _Flow(MonoSignal):
+    """A signal that is taken away in pieces; it ends early when nobody wants it any more."""
 
-    wanted = True
+    def __init__(self, sample_rate: int, limits: Limits, size: int, name: str) -> None:
+        super().__init__(sample_rate, limits, size, name)
+        self.full = False
+        """Whether the decoder had to wait: it is faster than who hears."""
+        self._blocks: deque[Samples] = deque()
+        self._queued = 0
+        self._length = 0
+        self._wanted = True
+        self._change = threading.Condition()
 
     def add(self, block: NDArray[np.float32], rate: int) -> None:
-        if not self.wanted:
+        if not self._wanted:
             raise _CancelledError("Decoding was given up.")
         super().add(block, rate)
+
+    def finish(self) -> Samples:
+        """Let the last samples flow; there is nothing to give."""
+        super().finish()
+        if self.seconds and not self._length:
+            self._store(np.zeros(1, np.float32))
+        return np.empty(0, np.float32)
+
+    def take(self) -> list[Samples]:
+        """The blocks that have come since the last call."""
+        with self._change:
+            taken = list(self._blocks)
+            self._blocks.clear()
+            self._queued = 0
+            self._change.notify()
+        return taken
+
+    def give_up(self) -> None:
+        """Let no more come."""
+        with self._change:
+            self._wanted = False
+            self._change.notify()
+
+    def _make_room(self, length: int) -> None:
+        """Nothing is set aside."""
+
+    def _store(self, mono: Samples) -> None:
+        with self._change:
+            while self._queued > MOST_QUEUED and self._wanted:
+                self.full = True
+                self._change.wait()
+            self._blocks.append(mono)
+            self._queued += len(mono)
+            self._length += len(mono)
 
 
 class UnderWay(threading.Thread):
@@ -62,26 +120,43 @@ class UnderWay(threading.Thread):
         super().__init__(name="decoding")
         self.source = source
         self.sample_rate = sample_rate
-        self.signal: _GrowingSignal | None = None
-        """The attempt that is being made; a second decoder makes a second one."""
+        self.flows: list[_Flow] = []
+        """One for each decoder that was tried."""
         self._unwanted = False
-        self._outcome: tuple[MonoSignal, SourceFacts] | BaseException | None = None
+        self._outcome: tuple[_Flow, SourceFacts] | BaseException | None = None
 
     def run(self) -> None:
         limits = Limits()
 
         def make_signal(size: int, name: str) -> MonoSignal:
-            self.signal = _GrowingSignal(self.sample_rate, limits, size, name)
-            self.signal.wanted = not self._unwanted
-            return self.signal
+            flow = _Flow(self.sample_rate, limits, size, name)
+            self.flows.append(flow)
+            if self._unwanted:
+                flow.give_up()
+            return flow
 
         try:
-            self._outcome = decode(self.source, make_signal, limits)
+            signal, facts = decode(self.source, make_signal, limits)
+            assert isinstance(signal, _Flow), "it is what make_signal made"
+            signal.finish()
+            self._outcome = signal, facts
         except BaseException as error:  # raised again by the thread that waits for it
             self._outcome = error
 
-    def result(self) -> tuple[MonoSignal, Audio]:
-        """The signal that was kept, and the recording.
+    def blocks(self) -> Iterator[tuple[_Flow, Samples, bool]]:
+        """What is decoded, as it comes, until all is: of which flow, the next samples, and
+        whether decoding still takes a core of its own."""
+        while True:
+            over = not self.is_alive()
+            for flow in tuple(self.flows):
+                for block in flow.take():
+                    yield flow, block, not over and not flow.full and self.is_alive()
+            if over:
+                return
+            self.join(_POLL_SECONDS)
+
+    def result(self) -> tuple[_Flow, SourceFacts]:
+        """The flow that got furthest, and what its source says of itself.
 
         Raises:
             AudioError: as decoding raised it.
@@ -95,15 +170,13 @@ class UnderWay(threading.Thread):
             finally:
                 del outcome
         assert outcome is not None, "the thread has ended"
-        signal, facts = outcome
-        samples = signal.finish()
-        return signal, audio.Audio(samples, self.sample_rate, signal.seconds, facts)
+        return outcome
 
     def give_up(self) -> None:
         """Stop decoding, and wait until it has stopped."""
         self._unwanted = True
-        if self.signal is not None:
-            self.signal.wanted = False
+        for flow in tuple(self.flows):
+            flow.give_up()
         if self.is_alive():  # an interruption may come before it has begun; it ends at once then
             self.join()
 
@@ -129,39 +202,32 @@ def ahead(sources: Sequence[str]) -> Iterator[UnderWay | None]:
         begun.give_up()
 
 
-def hear(model: OnnxModel, source: Path | BinaryIO | UnderWay) -> tuple[Audio, Logits]:
+def hear(model: OnnxModel, source: Path | BinaryIO | UnderWay) -> Heard:
     """Decode a recording and run a model over it, both at once.
 
     Returns:
-        The recording, and its frame logits, float32 [frames, classes]: to the bit what the
-        model answers on the recording as a whole.
+        What was heard; the logits are to the bit what the model answers on the recording as a
+        whole.
 
     Raises:
         AudioError: the source cannot be read as audio.
         ModelError: the model fails.
     """
     decoding = _under_way(source, model.card.front_end.sample_rate)
-    hearing: Hearing | None = None
-    heard: MonoSignal | None = None
+    hearings: dict[_Flow, Hearing] = {}
     try:
         if decoding.ident is None:
             decoding.start()
         model.prepare()
-        while decoding.is_alive():
-            if decoding.signal is not heard or hearing is None:
-                # The decoder that was tried first has failed: start over with the next.
-                heard, hearing = decoding.signal, _again(model, hearing)
-            if heard is not None:
-                hearing.advance(heard.so_far, finished=False)
-            decoding.join(_POLL_SECONDS)
-        kept, recording = decoding.result()
-        if kept is not heard or hearing is None:
-            hearing = _again(model, hearing)
-        hearing.advance(recording.samples, finished=True)
-        return recording, hearing.finish()
+        for flow, block, alone in decoding.blocks():
+            if flow not in hearings:
+                hearings[flow] = model.listen()
+            hearings[flow].advance(block, alone=alone)
+        kept, facts = decoding.result()
+        return Heard(hearings[kept].finish(), kept.seconds, facts)
     finally:
         decoding.give_up()
-        if hearing is not None:
+        for hearing in hearings.values():
             hearing.close()
 
 
@@ -174,7 +240,16 @@ def load(source: Path | BinaryIO | UnderWay, sample_rate: int) -> Audio:
     decoding = _under_way(source, sample_rate)
     if decoding.ident is None:
         return audio.load(decoding.source, sample_rate)
-    return decoding.result()[1]
+    pieces: dict[_Flow, deque[Samples]] = {}
+    for flow, block, _ in decoding.blocks():
+        pieces.setdefault(flow, deque()).append(block)
+    kept, facts = decoding.result()
+    samples, at = np.empty(sum(map(len, pieces[kept])), np.float32), 0
+    while pieces[kept]:  # each piece is freed as soon as it is copied
+        piece = pieces[kept].popleft()
+        samples[at : at + len(piece)] = piece
+        at += len(piece)
+    return Audio(samples, sample_rate, kept.seconds, facts)
 
 
 def _under_way(source: Path | BinaryIO | UnderWay, sample_rate: int) -> UnderWay:
@@ -184,9 +259,3 @@ def _under_way(source: Path | BinaryIO | UnderWay, sample_rate: int) -> UnderWay
         source.give_up()
         source = source.source
     return UnderWay(source, sample_rate)
-
-
-def _again(model: OnnxModel, hearing: Hearing | None) -> Hearing:
-    if hearing is not None:
-        hearing.close()
-    return model.listen()

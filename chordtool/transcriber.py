@@ -72,22 +72,14 @@ class Transcriber:
         """
         given = Path(source) if isinstance(source, str) else source
         stream_or_path = given.source if isinstance(given, UnderWay) else given
-        if isinstance(self.model, OnnxModel):
-            recording, logits = hear(self.model, given)
-            segments = self._decode(logits, recording.seconds)
-        else:
-            rate = self.model.card.front_end.sample_rate
-            recording = load(given, rate)
-            logits = self.model.logits(self.model.features(recording.samples))
-            segments = self._decode(logits, recording.seconds)
-        found = Transcription(
-            segments,
-            recording.seconds,
-            source=str(stream_or_path) if isinstance(stream_or_path, Path) else "-",
-            model=self.model.card.name,
-            vocabulary=self.vocabulary,
-            metadata=_tags(recording.facts),
-        )
+        if isinstance(self.model, OnnxModel) and self.beats is None:
+            heard = hear(self.model, given)
+            segments = self._decode(heard.logits, heard.seconds)
+            return self._written(segments, heard.seconds, stream_or_path, heard.facts)
+        recording = load(given, self.model.card.front_end.sample_rate)
+        logits = self.model.logits(self.model.features(recording.samples))
+        segments = self._decode(logits, recording.seconds)
+        found = self._written(segments, recording.seconds, stream_or_path, recording.facts)
         if self.beats is None:
             return found
         from chordtool.beats import add_beats
@@ -110,6 +102,22 @@ class Transcriber:
             seconds,
             model=self.model.card.name,
             vocabulary=self.vocabulary,
+        )
+
+    def _written(
+        self,
+        segments: tuple[Segment, ...],
+        seconds: float,
+        source: Path | BinaryIO,
+        facts: audio.SourceFacts,
+    ) -> Transcription:
+        return Transcription(
+            segments,
+            seconds,
+            source=str(source) if isinstance(source, Path) else "-",
+            model=self.model.card.name,
+            vocabulary=self.vocabulary,
+            metadata=_tags(facts),
         )
 
     def _decode(self, logits: Logits, seconds: float) -> tuple[Segment, ...]:

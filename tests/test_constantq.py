@@ -133,9 +133,9 @@ def test_a_growing_recording_gives_the_same_bits(front_end: FrontEnd, step: int)
     samples = noise(2_900_000)
     stream = CqtStream(front_end)
     blocks: list[np.ndarray] = []
-    for end in range(step, len(samples) + step, step):
-        so_far = samples[:end]
-        blocks += stream.log_advance(so_far, finished=end >= len(samples))
+    for start in range(0, len(samples), step):
+        piece = samples[start : start + step]
+        blocks += stream.log_advance(piece, finished=start + step >= len(samples))
     assert np.array_equal(np.concatenate(blocks), log_cqt(samples, front_end))
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
 import soundfile
 
-from chordtool import audio
+from chordtool import audio, hearing
+from chordtool.audio import libsndfile, loading
+from chordtool.audio.loading import Decoder
+from chordtool.audio.mono import MonoSignal, SourceFacts
 from chordtool.errors import AudioError
-from chordtool.hearing import UnderWay, ahead, hear, load
+from chordtool.hearing import UnderWay, _Flow, ahead, hear, load
 from chordtool.models.onnx import OnnxModel
 from tests.tiny_student import tiny_student
 
@@ -25,13 +29,73 @@ def song(tmp_path: Path) -> Path:
 
 def test_a_recording_begun_ahead_is_heard_to_the_bit_as_one_that_is_not(song: Path) -> None:
     model = OnnxModel(tiny_student())
-    recording, logits = hear(model, song)
+    heard = hear(model, song)
     with ahead([str(song)]) as begun:
         assert begun is not None
-        early, early_logits = hear(model, begun)
-    assert np.array_equal(early.samples, recording.samples)
-    assert np.array_equal(early_logits, logits)
-    assert early.seconds == recording.seconds
+        early = hear(model, begun)
+    assert np.array_equal(early.logits, heard.logits)
+    assert early.seconds == heard.seconds == 20.0
+    whole = audio.load(song, model.card.front_end.sample_rate)
+    assert np.array_equal(heard.logits, model.logits(model.features(whole.samples)))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_decoder_that_is_ahead_waits_and_changes_nothing(
+    song: Path, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = hear(OnnxModel(tiny_student()), song)
+    monkeypatch.setattr(hearing, "MOST_QUEUED", 10_000)
+    monkeypatch.setattr(libsndfile, "BLOCK_SAMPLES", 1 << 12)
+    longest = 0
+    take = _Flow.take
+
+    def watched(flow: _Flow) -> list[np.ndarray]:
+        nonlocal longest
+        taken = take(flow)
+        longest = max(longest, sum(map(len, taken)))
+        return taken
+
+    monkeypatch.setattr(_Flow, "take", watched)
+    found = hear(OnnxModel(tiny_student(), threads=threads), song)
+    assert np.array_equal(found.logits, whole.logits)
+    assert 0 < longest < 20_000
+
+
+def test_what_the_first_decoder_heard_counts_if_the_second_hears_less(
+    song: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stops_early(seconds: float, decode: Decoder) -> Decoder:
+        def cut(file: BinaryIO, signal: MonoSignal) -> tuple[SourceFacts, bool]:
+            facts, _ = decode(file, _Shortened(signal, seconds))
+            return facts, False
+
+        return cut
+
+    usual = loading._decode_with_libsndfile
+    for first, second in ((6.0, 3.0), (3.0, 6.0)):
+        monkeypatch.setattr(loading, "_decode_with_libsndfile", stops_early(first, usual))
+        monkeypatch.setattr(loading, "_decode_with_ffmpeg", stops_early(second, usual))
+        model = OnnxModel(tiny_student())
+        heard = hear(model, song)
+        assert heard.seconds == pytest.approx(6.0, abs=0.01)
+        samples = audio.load(song, model.card.front_end.sample_rate).samples
+        assert np.array_equal(heard.logits, model.logits(model.features(samples)))
+
+
+class _Shortened:
+    """Passes on the first seconds of what a decoder says."""
+
+    def __init__(self, signal: MonoSignal, seconds: float) -> None:
+        self._signal = signal
+        self._seconds = seconds
+
+    def expect(self, frames: int, rate: int) -> None:
+        self._signal.expect(frames, rate)
+
+    def add(self, block: np.ndarray, rate: int) -> None:
+        room = round(self._seconds * rate) - round(self._signal.seconds * rate)
+        if room > 0:
+            self._signal.add(block[:room], rate)
 
 
 @pytest.mark.parametrize("sources", [[], ["-"], ["."], ["none.wav"], ["\0"], ["a.wav", "b.wav"]])
@@ -44,10 +108,9 @@ def test_what_was_begun_at_another_rate_is_begun_again(song: Path) -> None:
     model = OnnxModel(tiny_student())
     begun = UnderWay(song, 8000)
     begun.start()
-    recording, logits = hear(model, begun)
+    found = hear(model, begun)
     assert not begun.is_alive()
-    assert recording.sample_rate == model.card.front_end.sample_rate
-    assert np.array_equal(logits, hear(model, song)[1])
+    assert np.array_equal(found.logits, hear(model, song).logits)
 
 
 def test_nobody_goes_on_decoding_what_nobody_hears(song: Path) -> None:

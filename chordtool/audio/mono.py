@@ -105,8 +105,7 @@ class MonoSignal:
             return
         seconds = min(frames / rate, self._size / _MIN_BYTES_PER_SECOND)
         self._check_seconds(seconds)
-        if not len(self._head):
-            self._head = np.empty(int(seconds * self.sample_rate) + 1, np.float32)
+        self._make_room(int(seconds * self.sample_rate) + 1)
 
     def add(self, block: NDArray[np.float32], rate: int) -> None:
         """Append decoded audio.
@@ -135,11 +134,6 @@ class MonoSignal:
             self._store(mono)
         else:
             self._store(self._resampler.resample_chunk(mono))
-
-    @property
-    def so_far(self) -> Samples:
-        """The signal up to now, as far as it lies in one piece; another thread may read it."""
-        return self._head[: self._filled]
 
     def finish(self) -> Samples:
         """The whole signal, float32 [n]; n is at least 1 if anything came in.
@@ -207,6 +201,10 @@ class MonoSignal:
         if self._resampler is not None:
             self._store(self._resampler.resample_chunk(np.empty(0, np.float32), last=True))
             self._resampler = None
+
+    def _make_room(self, length: int) -> None:
+        if not len(self._head):
+            self._head = np.empty(length, np.float32)
 
     def _store(self, mono: Samples) -> None:
         room = 0 if self._rest else len(self._head) - self._filled

@@ -143,7 +143,7 @@ class _TapedSignal(MonoSignal):
         super().__init__(sample_rate, limits, size, name)
         self.tape = _Tape(memory_samples)
 
-    def expect(self, frames: int, rate: int) -> None:
+    def _make_room(self, length: int) -> None:
         """Nothing is set aside: the tape grows as it must."""
 
     def _store(self, mono: Samples) -> None:

@@ -150,7 +150,7 @@ class OnnxModel:
 
 
 class Hearing:
-    """A recording on its way through a student, from samples that still grow to logits.
+    """A recording on its way through a student, from samples that arrive in pieces to logits.
 
     The logits are to the bit those of :meth:`OnnxModel.logits` on the features of all samples.
     """
@@ -161,16 +161,16 @@ class Hearing:
         self._cqt = CqtStream(card.front_end)
         self._empty = True
 
-    def advance(self, samples: Samples, *, finished: bool) -> None:
-        """Hear as far as is certain.
+    def advance(self, samples: Samples, *, alone: bool) -> None:
+        """Hear the next samples, as far as is certain.
 
         Args:
-            samples: float32 [n], all samples so far, from the start.
-            finished: whether these are all. Until then another thread is busy decoding, and the
-                windows are answered on this one alone.
+            samples: float32 [n], those that follow on the earlier ones.
+            alone: whether another thread is busy decoding, so that the windows are answered on
+                this one alone.
         """
-        self._windows.alone = not finished
-        for features in self._cqt.log_advance(samples, finished=finished):
+        self._windows.alone = alone
+        for features in self._cqt.log_advance(samples, finished=False):
             self.add(features)
 
     def add(self, features: Features) -> None:
@@ -185,6 +185,9 @@ class Hearing:
         Raises:
             ModelError: the network failed, or its answers are no logits.
         """
+        self._windows.alone = False
+        for features in self._cqt.log_advance(np.empty(0, np.float32), finished=True):
+            self.add(features)
         classes = len(VOCABULARIES[self._card.vocabulary])
         if self._empty:
             self.close()

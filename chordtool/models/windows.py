@@ -20,6 +20,8 @@ from chordtool.types import Features, Logits
 Forward: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 BATCH: Final = 6
 """Windows answered at a time. Larger batches gain nothing on a CPU and take more memory."""
+MOST_WAITING: Final = 32
+"""Batches that may wait for an answer: nine minutes of a song, 12 MiB."""
 VOTES: Final = ("centre", "logits", "probabilities", "hard")
 
 
@@ -155,6 +157,12 @@ class WindowStream:
             self._answers.append(self._forward(batch))
         else:
             self._answers.append(self._pool.submit(self._forward, batch))
+            self._wait_for(len(self._answers) - MOST_WAITING)
+
+    def _wait_for(self, k: int) -> None:
+        """Let the network catch up to a batch; those that wait hold their features."""
+        if k >= 0 and isinstance(answer := self._answers[k], Future):
+            self._answers[k] = answer.result()
 
 
 def _vote(answers: NDArray[np.float32], stride: int, vote: str) -> Logits:

@@ -17,8 +17,8 @@ from chordtool.segments import Alternative, Segment
 from chordtool.types import Logits
 
 METHODS: Final = ("viterbi", "argmax")
-_VITERBI_FRAMES: Final = 1024
-"""Frames whose totals are kept at a time."""
+_BLOCK_FRAMES: Final = 1024
+"""Frames that are worked on at a time where all of them would take too much memory."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,10 @@ def decode(
     """
     if len(logits) == 0 or edges[-1] <= 0:
         return ()
-    scores = log_probabilities(smooth(logits, decoding.smoothing_frames) / decoding.temperature)
+    logits = smooth(logits, decoding.smoothing_frames)
+    if decoding.temperature != 1.0:
+        logits = logits / decoding.temperature
+    scores = log_probabilities(logits)
     if decoding.method == "viterbi":
         path = viterbi(scores, decoding.change_penalty)
     else:
@@ -113,9 +116,12 @@ def decode(
 
 def log_probabilities(logits: NDArray[np.floating]) -> NDArray[np.float32]:
     """Log-softmax over the last axis, float32."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    norm = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    scores: NDArray[np.float32] = (shifted - norm).astype(np.float32)
+    scores = np.empty(logits.shape, np.float32)
+    for first in range(0, len(logits), _BLOCK_FRAMES):  # what is made on the way stays small
+        block = logits[first : first + _BLOCK_FRAMES]
+        shifted = block - block.max(axis=-1, keepdims=True)
+        norm = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+        scores[first : first + _BLOCK_FRAMES] = shifted - norm
     return scores
 
 
@@ -150,11 +156,11 @@ def viterbi(scores: NDArray[np.float32], change_penalty: float) -> NDArray[np.in
     came_from_best = np.empty((n_frames, n_classes), bool)
     best = np.empty(n_frames, np.intp)
     # Only what depends on the frame before is done frame by frame: the loop is Python's.
-    totals = np.empty((min(n_frames, _VITERBI_FRAMES) + 1, n_classes), np.float64)
+    totals = np.empty((min(n_frames, _BLOCK_FRAMES) + 1, n_classes), np.float64)
     totals[0] = scores[0]
     highest, add, reduce = np.maximum, np.add, np.maximum.reduce
-    for first in range(1, n_frames, _VITERBI_FRAMES):
-        block = scores[first : first + _VITERBI_FRAMES]
+    for first in range(1, n_frames, _BLOCK_FRAMES):
+        block = scores[first : first + _BLOCK_FRAMES]
         before = totals[0]
         for frame, total in zip(block, totals[1:], strict=False):
             highest(before, reduce(before) - change_penalty, out=total)

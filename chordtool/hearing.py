@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 USUAL_RATE: Final = FrontEnd().sample_rate
 """Hz, at which students listen."""
-MOST_QUEUED: Final = 1 << 24
-"""Samples that are decoded ahead of who hears them: 12 minutes at 22,050 Hz, 64 MiB."""
+MOST_QUEUED: Final = 1 << 23
+"""Samples that are decoded ahead of who hears them: 6 minutes at 22,050 Hz, 32 MiB."""
 _POLL_SECONDS = 0.004
 __all__ = ["Heard", "UnderWay", "ahead", "hear", "load"]
 
@@ -78,14 +78,15 @@ class _Flow(MonoSignal):
             self._store(np.zeros(1, np.float32))
         return np.empty(0, np.float32)
 
-    def take(self) -> list[Samples]:
-        """The blocks that have come since the last call."""
+    def take(self) -> Samples | None:
+        """The next block, if it is there."""
         with self._change:
-            taken = list(self._blocks)
-            self._blocks.clear()
-            self._queued = 0
+            if not self._blocks:
+                return None
+            block = self._blocks.popleft()
+            self._queued -= len(block)
             self._change.notify()
-        return taken
+        return block
 
     def give_up(self) -> None:
         """Let no more come."""
@@ -149,8 +150,8 @@ class UnderWay(threading.Thread):
         while True:
             over = not self.is_alive()
             for flow in tuple(self.flows):
-                for block in flow.take():
-                    yield flow, block, not over and not flow.full and self.is_alive()
+                while (block := flow.take()) is not None:
+                    yield flow, block, not flow.full and self.is_alive()
             if over:
                 return
             self.join(_POLL_SECONDS)

@@ -6,7 +6,7 @@ for frames that several windows hold are made one (the votes of arXiv 2602.19778
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, TypeAlias
@@ -141,9 +141,19 @@ class WindowStream:
             padded = np.zeros(((count - 1) * stride + width, held.shape[1]), np.float32)
             padded[: len(held)] = held
             self._answer(padded, count)
-        answers = [a.result() if isinstance(a, Future) else a for a in self._answers]
+        answers = self._joined(done + max(0, count))
         self.close()
-        return _vote(np.concatenate(answers), self._stride, self._windows.vote)[: self._n]
+        return _vote(answers, self._stride, self._windows.vote)[: self._n]
+
+    def _joined(self, count: int) -> NDArray[np.float32]:
+        """All windows' answers in one piece, each batch freed as soon as it is copied."""
+        joined, at = np.empty((0, 0, 0), np.float32), 0
+        for answer in _drained(self._answers):
+            if not len(joined):
+                joined = np.empty((count, *answer.shape[1:]), np.float32)
+            joined[at : at + len(answer)] = answer
+            at += len(answer)
+        return joined
 
     def close(self) -> None:
         """Let go of the threads; batches that have not begun are dropped."""
@@ -163,6 +173,15 @@ class WindowStream:
         """Let the network catch up to a batch; those that wait hold their features."""
         if k >= 0 and isinstance(answer := self._answers[k], Future):
             self._answers[k] = answer.result()
+
+
+def _drained(
+    answers: list[Future[NDArray[np.float32]] | NDArray[np.float32]],
+) -> Iterator[NDArray[np.float32]]:
+    answers.reverse()
+    while answers:
+        answer = answers.pop()
+        yield answer.result() if isinstance(answer, Future) else answer
 
 
 def _vote(answers: NDArray[np.float32], stride: int, vote: str) -> Logits:

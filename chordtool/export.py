@@ -17,6 +17,7 @@ from chordtool.files import atomic_write
 from chordtool.models.card import CARD_KEY, ModelCard
 from chordtool.models.onnx import OnnxModel
 from chordtool.models.onnx_graphs import INPUT, OUTPUT, WRITERS, write_graph
+from chordtool.models.seal import seal
 from chordtool.models.students import build
 from chordtool.training import checkpoint
 from chordtool.vocabulary import VOCABULARIES
@@ -138,8 +139,7 @@ def to_bytes(module: nn.Module, card: ModelCard) -> bytes:
         ) from None
     entry = model.metadata_props.add()
     entry.key, entry.value = CARD_KEY, card.to_json()
-    data: bytes = model.SerializeToString(deterministic=True)
-    return data
+    return seal(model.SerializeToString(deterministic=True))
 
 
 def check_parity(module: nn.Module, card: ModelCard, data: bytes) -> float:

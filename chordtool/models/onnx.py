@@ -14,6 +14,7 @@ from chordtool.errors import ModelError, ModelUnavailableError
 from chordtool.models.bounds import bounded_memory
 from chordtool.models.card import ModelCard
 from chordtool.models.onnx_file import MAX_BYTES, OnnxFacts, inspect
+from chordtool.models.seal import check_seal
 from chordtool.models.windows import Windows, WindowStream
 from chordtool.types import Features, Logits, Samples
 from chordtool.vocabulary import VOCABULARIES
@@ -58,7 +59,7 @@ class OnnxModel:
 
         Raises:
             ModelUnavailableError: there is no such file.
-            ModelError: as the class says.
+            ModelError: it is damaged, or as the class says.
         """
         try:
             if path.stat().st_size > MAX_BYTES:
@@ -69,6 +70,7 @@ class OnnxModel:
                 f"The model {path} cannot be read: {error.strerror}.",
                 hint="Name a file that `chordtool export` wrote, or one of `chordtool models`.",
             ) from None
+        check_seal(data, str(path))
         return cls(data, threads=threads)
 
     def prepare(self) -> None:

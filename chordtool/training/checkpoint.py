@@ -1,10 +1,12 @@
 """Checkpoints: weights with their card, and everything that a run needs to go on.
 
-Both are safetensors files, which hold numbers and text and cannot run code. Writing is atomic.
+Both are safetensors files, which hold numbers and text and cannot run code. Writing is atomic, and
+a file carries a hash of what is in it: a bit that a disk has changed is noticed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +22,8 @@ from chordtool.models.card import CARD_KEY, ModelCard
 
 STATE_KEY: Final = "chordtool.state"
 STATE_SCHEMA: Final = 1
+HASH_KEY: Final = "chordtool.sha256"
+"""Where the hash is among a file's texts. Files without one, as other programs write, pass."""
 BEST: Final = "best.safetensors"
 LAST: Final = "last.safetensors"
 STATE: Final = "state.safetensors"
@@ -33,8 +37,19 @@ def save_checkpoint(path: Path, weights: dict[str, Tensor], card: ModelCard) -> 
 
 def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    metadata = {**metadata, HASH_KEY: _hash(plain, metadata)}
     with atomic_write(path) as file:
         file.write(save(plain, metadata=metadata))
+
+
+def _hash(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    """Of all texts and tensors, their names, types and shapes."""
+    total = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        total.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
 
 
 def load_checkpoint(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
@@ -81,6 +96,9 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, RuntimeError):
         raise ModelError(f"{path} is truncated, or no safetensors file.", hint=hint) from None
+    wanted = metadata.pop(HASH_KEY, None)
+    if wanted is not None and wanted != _hash(tensors, metadata):
+        raise ModelError(f"{path} is damaged: it is not what was written.", hint=hint)
     return metadata, tensors
 
 

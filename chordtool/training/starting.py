@@ -10,6 +10,7 @@ from torch import Tensor
 from chordtool import catalogue
 from chordtool.errors import ModelError, ModelUnavailableError
 from chordtool.models.card import ModelCard
+from chordtool.models.seal import check_seal
 from chordtool.models.students import ARCHITECTURES, build
 from chordtool.training import checkpoint
 from chordtool.vocabulary import N_CLASSES
@@ -65,6 +66,7 @@ def _read(path: Path) -> bytes:
         ) from None
     if len(data) > MAX_BYTES:
         raise ModelError(f"{path} is larger than {MAX_BYTES >> 20} MiB.", hint=_HINT)
+    check_seal(data, str(path))
     return data
 
 

@@ -181,10 +181,19 @@ def _leave_signals() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
+class _StopError(KeyboardInterrupt):
+    """What Ctrl-C and SIGTERM raise.
+
+    A class of its own, because of a plain KeyboardInterrupt that went through text that was run
+    (dataclasses are made that way) the interpreter remembers that nobody caught it, whoever
+    did, and under ``python -m`` ends with SIGINT instead of the exit status.
+    """
+
+
 def _stop(number: int, frame: object) -> None:
     global _asked_to_stop
     _asked_to_stop = True
-    raise KeyboardInterrupt
+    raise _StopError
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -23,6 +23,8 @@ Result = TypeVar("Result")
 
 _AHEAD: Final = 2
 """Tasks handed out for each worker: one in the works, one that waits for it."""
+_TIDY_SECONDS: Final = 10.0
+"""For how long a pool that is given up may tidy up behind itself."""
 
 
 def default_jobs() -> int:
@@ -116,11 +118,15 @@ class ProcessExecutor:
         pool, self._pool = self._pool, None
         if pool is not None:
             processes = list((pool._processes or {}).values())
+            manager: threading.Thread | None = vars(pool)["_executor_manager_thread"]
             pool.shutdown(wait=False, cancel_futures=True)
             for process in processes:
                 process.terminate()
             for process in processes:
                 process.join()
+            if manager is not None:
+                # The interpreter, ending while this thread tidies up, stumbles over what it closes.
+                manager.join(_TIDY_SECONDS)
 
     def _feed(
         self,

@@ -151,7 +151,7 @@ def check_parity(module: nn.Module, card: ModelCard, data: bytes) -> float:
     Raises:
         ModelError: they differ.
     """
-    import onnxruntime as ort
+    from chordtool.models.runtime import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -86,6 +87,17 @@ def test_a_task_whose_worker_dies_by_accident_is_tried_again(tmp_path: Path) -> 
         assert dict(executor.run(die_once, [str(trap)])) == {str(trap): str(trap)}
     finally:
         executor.close()
+
+
+def test_nothing_of_a_pool_outlives_it() -> None:
+    """A thread that still tidied up made the interpreter's end stumble: bad file descriptor."""
+    before = set(threading.enumerate())
+    for _ in range(5):
+        executor = ProcessExecutor(1)
+        results = executor.run(pid, iter(range(10)))
+        next(results)
+        executor.close()
+        assert set(threading.enumerate()) <= before
 
 
 def test_tasks_are_taken_as_workers_become_free() -> None:

@@ -378,3 +378,22 @@ def test_the_program_says_its_version() -> None:
         [sys.executable, "-m", "chordtool", "--version"], capture_output=True, check=False
     )
     assert found.stdout.startswith(b"chordtool ")
+
+
+@pytest.mark.parametrize("model", ["default", "lv"])
+def test_nothing_is_left_in_the_users_home(
+    model: str, clips: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """ONNX Runtime would leave an identifier of the machine there, and report it."""
+    home = tmp_path / "home"
+    home.mkdir()
+    # A bare environment: where tests run, it keeps quiet by itself.
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+    if model != "default":
+        environment["CHORDTOOL_MODELS"] = str(request.getfixturevalue("shared") / "teachers")
+    done = subprocess.run(
+        [sys.executable, "-m", "chordtool", "transcribe", str(clips / "clip.wav"), "-m", model],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [str(p) for p in home.rglob("*")] == []

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
@@ -20,6 +19,7 @@ from chordtool import catalogue
 from chordtool.decoding import Decoding
 from chordtool.errors import LabelError, ModelError
 from chordtool.models.card import ModelCard
+from chordtool.models.runtime import onnxruntime as ort
 from chordtool.models.teacher_frontends import CREMA_FRONT_END, harmonic_cqt_db
 from chordtool.types import Features, Logits, Samples
 from chordtool.vocabulary import N_CLASSES, class_of

@@ -18,11 +18,11 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from chordtool.errors import ModelError
+from chordtool.models.runtime import onnxruntime as ort
 
 Array = NDArray[np.float32]
 

@@ -81,7 +81,7 @@ class OnnxModel:
         """
         if self._session is not None:
             return
-        import onnxruntime
+        from chordtool.models.runtime import onnxruntime
 
         options = onnxruntime.SessionOptions()
         # Threads share out batches, not operators: an operator's threads wait for each other.
@@ -131,7 +131,7 @@ class OnnxModel:
         return Hearing(self.card, stream)
 
     def _forward(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        import onnxruntime
+        from chordtool.models.runtime import onnxruntime
 
         assert self._session is not None, "prepare makes the session"
         options = onnxruntime.RunOptions()

@@ -208,22 +208,25 @@ def _ablations(rows: Documents) -> str:
 
 def _runs(rows: Documents) -> str:
     body = []
+    alike: dict[str, set[str]] = {"scale": set(), "batch": set(), "on": set(), "ended by": set()}
     for name, row in rows.items():
         facts, method = row["training"], row["method"]
         if not facts:
             continue
         body.append(
             [
-                f"`{name}`", f"{facts['scale']:g}", _data(facts),
-                f"{facts['epochs']} ({facts['best_epoch']})", f"{facts['steps']}",
-                f"{facts['segments']}", f"{facts['minutes']:.1f}", str(method["batch_size"]),
-                f"{method['lr']:g}", BY_NAME[name].start or "&ndash;",
-                f"{facts['device']}, {facts['precision']}", facts["ended"],
+                f"`{name}`", _data(facts), f"{facts['epochs']} ({facts['best_epoch']})",
+                f"{facts['segments']}", f"{facts['minutes']:.1f}", f"{method['lr']:g}",
+                BY_NAME[name].start or "&ndash;",
             ]
         )  # fmt: skip
-    heads = ["row", "scale", "trained on", "epochs (best)", "steps", "segments", "minutes",
-             "batch", "rate", "from", "device", "ended"]  # fmt: skip
-    return _table(heads, body)
+        alike["scale"].add(f"{facts['scale']:g}")
+        alike["batch"].add(str(method["batch_size"]))
+        alike["on"].add(f"{facts['device']}, {facts['precision']}")
+        alike["ended by"].add(facts["ended"])
+    heads = ["row", "trained on", "epochs (best)", "segments", "minutes", "rate", "from"]
+    said = "; ".join(f"{what} {' or '.join(sorted(values))}" for what, values in alike.items())
+    return f"{_table(heads, body)}\n\nEach with {said}."
 
 
 def _data(facts: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -217,3 +218,13 @@ def test_a_network_that_takes_too_long_is_stopped(monkeypatch: pytest.MonkeyPatc
     model.prepare()
     with pytest.raises(ModelError, match="terminate"):
         model.logits(FEATURES)
+
+
+def test_no_watchdog_outlives_its_batch() -> None:
+    """One that did, for a moment, crashed an interpreter that was interrupted in that moment."""
+    model = OnnxModel(tiny_student())
+    features = np.zeros((20, model.card.front_end.n_bins), np.float32)
+    before = set(threading.enumerate())
+    for _ in range(50):
+        model.logits(features)
+        assert set(threading.enumerate()) <= before

@@ -137,14 +137,17 @@ class OnnxModel:
         options = onnxruntime.RunOptions()
         watchdog = threading.Timer(SECONDS_PER_BATCH, _stop, [options])
         watchdog.daemon = True
-        watchdog.start()
         try:
+            watchdog.start()
             with bounded_memory():
                 answer: Any = self._session.run([OUTPUT], {INPUT: batch}, options)[0]
         except Exception as error:  # as above
             raise _failed("failed on this recording", error) from None
         finally:
             watchdog.cancel()
+            if watchdog.is_alive():
+                # An interpreter that ends while a thread is ending, too, can crash.
+                watchdog.join()
         if answer.ndim != 3 or answer.shape[:2] != batch.shape[:2]:
             raise ModelError("The model's answer has another number of frames than its input.")
         logits: NDArray[np.float32] = answer.astype(np.float32, copy=False)

@@ -35,6 +35,8 @@ USUAL_RATE: Final = FrontEnd().sample_rate
 MOST_QUEUED: Final = 1 << 23
 """Samples that are decoded ahead of who hears them: 6 minutes at 22,050 Hz, 32 MiB."""
 _POLL_SECONDS = 0.004
+_BIRTH_POLLS = 50
+"""How often one looks whether a thread has begun that may never have been started."""
 __all__ = ["Heard", "UnderWay", "ahead", "hear", "load"]
 
 
@@ -125,8 +127,17 @@ class UnderWay(threading.Thread):
         """One for each decoder that was tried."""
         self._unwanted = False
         self._outcome: tuple[_Flow, SourceFacts] | BaseException | None = None
+        # Not join: interrupted by a signal, it takes a thread that still runs for one that has
+        # ended (https://github.com/python/cpython/issues/90882), and nobody waits for it any more.
+        self._ended = threading.Event()
 
     def run(self) -> None:
+        try:
+            self._decode()
+        finally:
+            self._ended.set()
+
+    def _decode(self) -> None:
         limits = Limits()
 
         def make_signal(size: int, name: str) -> MonoSignal:
@@ -148,13 +159,13 @@ class UnderWay(threading.Thread):
         """What is decoded, as it comes, until all is: of which flow, the next samples, and
         whether decoding still takes a core of its own."""
         while True:
-            over = not self.is_alive()
+            over = self._ended.is_set()
             for flow in tuple(self.flows):
                 while (block := flow.take()) is not None:
-                    yield flow, block, not flow.full and self.is_alive()
+                    yield flow, block, not flow.full and not self._ended.is_set()
             if over:
                 return
-            self.join(_POLL_SECONDS)
+            self._ended.wait(_POLL_SECONDS)
 
     def result(self) -> tuple[_Flow, SourceFacts]:
         """The flow that got furthest, and what its source says of itself.
@@ -162,7 +173,7 @@ class UnderWay(threading.Thread):
         Raises:
             AudioError: as decoding raised it.
         """
-        self.join()
+        self._ended.wait()
         # An error refers to its frames, which hold the decoder: keep it no longer than needed.
         outcome, self._outcome = self._outcome, None
         if isinstance(outcome, BaseException):
@@ -178,8 +189,11 @@ class UnderWay(threading.Thread):
         self._unwanted = True
         for flow in tuple(self.flows):
             flow.give_up()
-        if self.is_alive():  # an interruption may come before it has begun; it ends at once then
-            self.join()
+        waited = 0
+        while not self._ended.wait(_POLL_SECONDS):
+            waited += 1
+            if self.ident is None and waited > _BIRTH_POLLS:
+                return  # it was never started, or an interruption came before that took effect
 
 
 @contextmanager

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+import time
 from pathlib import Path
 from typing import BinaryIO
 
@@ -116,6 +119,35 @@ def test_nobody_goes_on_decoding_what_nobody_hears(song: Path) -> None:
     with ahead([str(song)]) as begun:
         assert begun is not None
     assert not begun.is_alive()
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that interrupts")
+def test_an_interruption_waits_for_the_decoder(song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decoder that still ran when the interpreter ended crashed it."""
+    ended = threading.Event()
+    usual = loading._decode_with_libsndfile
+
+    def slow(file: BinaryIO, signal: MonoSignal) -> tuple[SourceFacts, bool]:
+        found = usual(file, signal)
+        time.sleep(0.5)
+        ended.set()
+        return found
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loading, "_decode_with_libsndfile", slow)
+    model = OnnxModel(tiny_student())
+    model.prepare()
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(KeyboardInterrupt):
+            hear(model, song)
+        assert ended.is_set()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_an_error_of_decoding_is_raised_where_the_recording_is_heard(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ class ProcessExecutor:
         pool, self._pool = self._pool, None
         if pool is not None:
             processes = list((pool._processes or {}).values())
-            manager: threading.Thread | None = vars(pool)["_executor_manager_thread"]
+            manager: threading.Thread | None = vars(pool).get("_executor_manager_thread")
             pool.shutdown(wait=False, cancel_futures=True)
             for process in processes:
                 process.terminate()

@@ -21,7 +21,7 @@ Forward: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 BATCH: Final = 6
 """Windows answered at a time. Larger batches gain nothing on a CPU and take more memory."""
 MOST_WAITING: Final = 32
-"""Batches that may wait for an answer: nine minutes of a song, 12 MiB."""
+"""Batches that may wait for an answer: half an hour of music, 12 MiB of features."""
 VOTES: Final = ("centre", "logits", "probabilities", "hard")
 
 

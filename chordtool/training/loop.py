@@ -273,11 +273,13 @@ class Trainer:
         state = self.state
         loss, accuracy = state.averages(self.config.kd_alpha)
         validated = self.validate() or (None, None)
+        # That of the last batch, which another process may have done before this one went on.
+        last = state.epoch + (state.batch - 1) / state.batch
         row = {
             "epoch": state.epoch + 1,
             "step": state.step,
             "minutes": self._minutes(),
-            "lr": self._lr,
+            "lr": learning_rate(self.config, last, state.plateau_scale),
             "train_loss": loss,
             "train_accuracy": accuracy,
             "validation_loss": validated[0],

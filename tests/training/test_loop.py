@@ -179,6 +179,25 @@ def test_a_time_limit_ends_a_call_and_the_next_goes_on(corpus: Path, tmp_path: P
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "run"))
 
 
+def test_a_run_stopped_after_the_last_batch_of_an_epoch_has_the_same_history(
+    corpus: Path, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"epochs": 2, "schedule": "cosine", "lr_end": 1e-4}
+    whole = trainer(corpus, tmp_path / "whole", **settings).run().state
+    run = trainer(corpus, tmp_path / "run", **settings)
+    run._halted = lambda: run.state.batch == whole.step // 2  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        run.run()
+    assert (run.state.batch, run.state.history) == (whole.step // 2, [])
+    again = trainer(corpus, tmp_path / "run", **settings)
+    assert again.resume()
+    timeless = ("epoch", "step", "lr", "train_loss", "validation_loss")
+    found = again.run().state.history
+    assert [[row[k] for k in timeless] for row in found] == [
+        [row[k] for k in timeless] for row in whole.history
+    ]
+
+
 @pytest.mark.parametrize("bad_step", [0, 2])
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(
     corpus: Path, tmp_path: Path, bad_step: int

@@ -74,6 +74,7 @@ def convert_file(
     *,
     format_name: str | None = None,
     options: FormatOptions | None = None,
+    overwrite: bool = False,
 ) -> bytes | None:
     """Read a file of chords, convert it, and write it in the target's format.
 
@@ -83,14 +84,17 @@ def convert_file(
         conversion: what happens on the way.
         format_name: the target's format, if its suffix does not say it.
         options: what the caller asks of the format.
+        overwrite: replace a target that exists.
 
     Raises:
         UsageError: the target's format is unknown, or the target is the source.
-        FormatError: the source cannot be read or the target cannot be written.
+        FormatError: the source cannot be read, or the target exists or cannot be written.
         LabelError: the source has a label that is not a chord.
     """
     if target is not None and target.exists() and source.exists() and target.samefile(source):
         raise UsageError(f"{target} would be written over itself.", hint="Choose another name.")
+    if target is not None and target.exists() and not overwrite:
+        raise FormatError(f"{target} exists already.", hint="Use --overwrite, or another name.")
     if format_name is None:
         format_name = "lab" if target is None else format_for_path(target).name
     found = read_transcription(source)

@@ -140,8 +140,22 @@ def test_a_file_is_not_written_over_itself(tmp_path: Path) -> None:
     link.symlink_to(source)
     for target in (source, link):
         with pytest.raises(UsageError, match="over itself"):
-            convert_file(source, target, Conversion(transpose=1))
+            convert_file(source, target, Conversion(transpose=1), overwrite=True)
     assert source.read_text() == "0 1 C\n"
+
+
+def test_a_file_that_exists_is_left_alone_unless_asked(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    song, target = str(GOLDEN / "song.lab"), tmp_path / "mine.csv"
+    target.write_text("my own corrections")
+    assert run(["convert", song, str(target)]) == ExitCode.SOME_FAILED
+    said = capfd.readouterr().err
+    assert "mine.csv exists already." in said
+    assert "--overwrite" in said
+    assert target.read_text() == "my own corrections"
+    assert run(["convert", song, str(target), "--overwrite"]) == ExitCode.OK
+    assert target.read_text().startswith("start,end")
 
 
 def test_a_target_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
@@ -149,7 +163,7 @@ def test_a_target_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
         convert_file(GOLDEN / "song.lab", tmp_path / "no" / "folder.lab", Conversion())
     (tmp_path / "taken.lab").mkdir()
     with pytest.raises(FormatError, match="cannot be written"):
-        convert_file(GOLDEN / "song.lab", tmp_path / "taken.lab", Conversion())
+        convert_file(GOLDEN / "song.lab", tmp_path / "taken.lab", Conversion(), overwrite=True)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["taken.lab"]
 
 

@@ -59,6 +59,9 @@ def convert(
     embed_audio: Annotated[
         bool, typer.Option("--embed-audio", help="Put the recording into the page.")
     ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace OUT if it exists.")
+    ] = False,
 ) -> None:
     """Turn written chords into another format, key or vocabulary.
 
@@ -79,6 +82,7 @@ def convert(
             audio=audio,
             embed_audio=embed_audio,
         ),
+        overwrite=overwrite,
     )
     if data is not None:
         sys.stdout.buffer.write(data)

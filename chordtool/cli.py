@@ -24,8 +24,6 @@ from typer.main import get_command
 from chordtool import settings
 from chordtool.errors import ChordtoolError, ExitCode
 
-DEBUG_ENV: Final = "CHORDTOOL_DEBUG"
-"""Set it to anything to see the traceback of an unexpected error."""
 _ClickException: Final[type[Exception]] = typer.BadParameter.__mro__[2]
 
 
@@ -230,7 +228,7 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if _asked_to_stop:  # libraries make other exceptions of it, while they are imported
             return _interrupted(arguments)
-        if os.environ.get(DEBUG_ENV):
+        if os.environ.get(settings.DEBUG_ENV):
             raise
         return _show(*_explained(error), ExitCode.SOME_FAILED)
 
@@ -261,7 +259,7 @@ def _explained(error: Exception) -> tuple[str, str]:
     first = (str(error).splitlines() or [""])[0]
     return (
         f"Unexpected {type(error).__name__}: {first}",
-        f"This is a bug. {DEBUG_ENV}=1 shows where it happened.",
+        f"This is a bug. {settings.DEBUG_ENV}=1 shows where it happened.",
     )
 
 

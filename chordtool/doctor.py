@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -163,14 +163,12 @@ def _settings(options: Callable[[], list[settings.Setting]]) -> Iterator[Finding
     except ChordtoolError as error:
         yield Finding("settings file", BROKEN, error.message, error.hint)
         return
-    for variable in _strange_variables(setting.variable for setting in known):
+    for setting in known:
+        if setting.fault:
+            remedy = f"Mend or unset {setting.variable}."
+            yield Finding(setting.variable, BROKEN, setting.fault, remedy)
+    for variable in settings.strange_variables(setting.variable for setting in known):
         yield Finding(variable, NOTE, "no setting has this name", "chordtool config --all")
-
-
-def _strange_variables(known: Iterable[str]) -> list[str]:
-    """Variables that look like ours and are not: most likely misspelt."""
-    ours = {*known, settings.CONFIG_ENV, "CHORDTOOL_DEBUG"}
-    return sorted(v for v in os.environ if v.startswith(f"{settings.PREFIX}_") and v not in ours)
 
 
 def _version(package: str) -> str:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 CONFIG_ENV: Final = "CHORDTOOL_CONFIG"
 """A settings file to read instead of the user's own; nothing for none."""
+DEBUG_ENV: Final = "CHORDTOOL_DEBUG"
+"""Set it to anything to see the traceback of an unexpected error."""
 PREFIX: Final = "CHORDTOOL"
 """What the names of all variables begin with."""
 GENERAL: Final = {
@@ -60,6 +62,8 @@ class Setting:
     """``"default"``, ``"environment"`` or ``"file"``."""
     variable: str
     """The environment variable that sets it."""
+    fault: str = ""
+    """Why the option does not take the value that its variable has; empty if it does."""
 
 
 def config_path() -> Path | None:
@@ -297,18 +301,32 @@ def _options_in_force(
     settings = []
     for option in options_of(command):
         key = _key(option)
-        given = option.value_from_envvar(context)
+        given, fault = option.value_from_envvar(context), ""
         if given is not None:
             value, source = given, "environment"
+            try:
+                value = option.process_value(context, given)
+            except typer.BadParameter as error:
+                fault = error.message.rstrip(".")
         elif option.name in mapped:
             value, source = table[key], "file"
         else:
             value, source = option.get_default(context), "default"
         variable = option.envvar if isinstance(option.envvar, str) else option.envvar[0]
-        settings.append(Setting(f"{name}.{key}", _plain(value), source, variable))
+        settings.append(Setting(f"{name}.{key}", _plain(value), source, variable, fault))
     for sub, subcommand in getattr(command, "commands", {}).items():
         settings += _options_in_force(subcommand, table.get(sub, {}), path, f"{name}.{sub}")
     return settings
+
+
+def strange_variables(known: Iterable[str]) -> list[str]:
+    """Variables that look like ours and are not: most likely misspelt.
+
+    Args:
+        known: the variables of all settings.
+    """
+    ours = {*known, CONFIG_ENV, DEBUG_ENV}
+    return sorted(v for v in os.environ if v.startswith(f"{PREFIX}_") and v not in ours)
 
 
 def _plain(value: Any) -> Any:

@@ -39,4 +39,4 @@ def test_every_general_setting_is_in_the_table_with_its_variable() -> None:
     )
     assert {key: variable for key, variable in rows if key} == settings.GENERAL
     others = {variable for key, variable in rows if not key}
-    assert others == {settings.CONFIG_ENV, cli.DEBUG_ENV}
+    assert others == {settings.CONFIG_ENV, settings.DEBUG_ENV}

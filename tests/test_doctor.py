@@ -9,6 +9,7 @@ import pytest
 from chordtool import catalogue, cli, doctor
 from chordtool.doctor import BROKEN, NOTE, OK, Finding, examine
 from chordtool.errors import ExitCode, ModelUnavailableError, UsageError
+from chordtool.settings import Setting
 
 
 @pytest.fixture(autouse=True)
@@ -112,6 +113,12 @@ def test_variables_that_nothing_reads_are_noted(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("CHORDTOOL_TRANSCRIBE_JOB", "3")
     finding = examine(lambda: [])[-1]
     assert (finding.name, finding.state) == ("CHORDTOOL_TRANSCRIBE_JOB", NOTE)
+
+
+def test_a_variable_that_its_option_does_not_take_is_broken() -> None:
+    setting = Setting("a.b", "x", "environment", "CHORDTOOL_A_B", fault="'x' is no number")
+    finding = next(f for f in examine(lambda: [setting]) if f.name == "CHORDTOOL_A_B")
+    assert (finding.state, finding.found) == (BROKEN, "'x' is no number")
 
 
 def test_the_exit_status_says_whether_anything_is_broken(

@@ -192,7 +192,7 @@ def test_in_force_says_what_holds_and_why(file: Path, monkeypatch: pytest.Monkey
     found = settings.in_force(settings.read(file), file, program(), KNOWN)
     by_name = {setting.name: setting for setting in found}
     variable = "CHORDTOOL_SING_VOICES"
-    assert by_name["sing.voices"] == Setting("sing.voices", "3", "environment", variable)
+    assert by_name["sing.voices"] == Setting("sing.voices", 3, "environment", variable)
     assert by_name["sing.in-key"] == Setting("sing.in-key", "G", "file", "CHORDTOOL_SING_IN_KEY")
     assert by_name["sing.loud"] == Setting("sing.loud", False, "default", "CHORDTOOL_SING_LOUD")
     assert by_name["plugins"].source == "file"
@@ -200,6 +200,32 @@ def test_in_force_says_what_holds_and_why(file: Path, monkeypatch: pytest.Monkey
     assert by_name["choir.rehearse.hours"].value == 1.0
     assert "sing.song" not in by_name
     assert "sing.help" not in by_name
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "name"),
+    [
+        ("CHORDTOOL_SING_VOICES", "many", "sing.voices"),
+        ("CHORDTOOL_SING_VOICES", "0", "sing.voices"),
+        ("CHORDTOOL_SING_LOUD", "rather", "sing.loud"),
+        ("CHORDTOOL_CHOIR_REHEARSE_HOURS", "all day", "choir.rehearse.hours"),
+    ],
+)
+def test_a_variable_that_its_option_does_not_take_is_a_fault_of_that_setting(
+    variable: str, value: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    found = settings.in_force({}, None, program(), KNOWN)
+    faulty = [(s.name, s.value, s.source) for s in found if s.fault]
+    assert faulty == [(name, value, "environment")]
+
+
+def test_variables_are_shown_as_they_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHORDTOOL_SING_LOUD", "yes")
+    monkeypatch.setenv("CHORDTOOL_SING_VERSE", "one two")
+    found = {s.name: s for s in settings.in_force({}, None, program(), KNOWN)}
+    assert found["sing.loud"].value is True
+    assert found["sing.verse"].value == ["one", "two"]
 
 
 def test_the_file_is_where_the_platform_keeps_such_files(
@@ -275,3 +301,19 @@ def test_config_names_a_mistake_in_any_commands_table(
     assert "models.download.offline = 1" in capsys.readouterr().err
     assert cli.run(["config", "path"]) == ExitCode.OK
     assert capsys.readouterr().out.strip() == str(file)
+
+
+def test_config_names_a_variable_that_is_wrong_or_misspelt(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CHORDTOOL_TRANSCRIBE_JOBS", "many")
+    monkeypatch.setenv("CHORDTOOL_TRANSCRIBE_MODLE", "lv")
+    assert cli.run(["config"]) == ExitCode.USAGE
+    shown = capsys.readouterr()
+    assert "many" in shown.out, "what is in force is shown, too"
+    assert "error: CHORDTOOL_TRANSCRIBE_JOBS is 'many'" in shown.err
+    assert "CHORDTOOL_TRANSCRIBE_MODLE is set, but no setting has this name" in shown.err
+    assert cli.run(["config", "--json"]) == ExitCode.USAGE
+    (setting,) = json.loads(capsys.readouterr().out)["settings"]
+    assert setting["value"] == "many"
+    assert setting["fault"]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from chordtool import settings
 from chordtool.commands.output import show_json, show_table
-from chordtool.errors import ExitCode
+from chordtool.errors import ExitCode, UsageError
+from chordtool.settings import Setting
 
 config = typer.Typer(invoke_without_command=True)
 
@@ -39,7 +43,19 @@ def show(
         there = path is not None and path.is_file()
         file = {"path": str(path) if path else None, "exists": there}
         show_json({"file": file, "settings": [asdict(setting) for setting in shown]})
-        return
+    else:
+        _show_table(shown, path, everything)
+    for variable in settings.strange_variables(setting.variable for setting in found):
+        warnings.warn(f"{variable} is set, but no setting has this name.", stacklevel=1)
+    for setting in found:
+        if setting.fault:
+            raise UsageError(
+                f"{setting.variable} is {settings.as_text(setting.value)!r}: {setting.fault}.",
+                hint="Mend it or unset it.",
+            )
+
+
+def _show_table(shown: Sequence[Setting], path: Path | None, everything: bool) -> None:
     if shown:
         show_table(
             ("setting", "value", "from", "variable"),

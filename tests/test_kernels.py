@@ -68,6 +68,39 @@ def test_attention_and_its_gradients_are_those_of_the_formula(
     torch.testing.assert_close(ours, _gradients(formula, *inputs))
 
 
+def test_attention_without_a_mask_is_torchs_for_contexts_of_another_length() -> None:
+    torch.manual_seed(0)
+    queries = torch.randn(2, 3, 5, 4, dtype=torch.float64)
+    keys, values = (torch.randn(2, 3, 7, 4, dtype=torch.float64) for _ in range(2))
+    ours = _gradients(kernels.attention, queries, keys, values)
+    torchs = _gradients(F.scaled_dot_product_attention, queries, keys, values)
+    torch.testing.assert_close(ours, torchs)
+
+
+def test_under_autocast_the_kernels_answer_in_its_type_and_teach_nearly_the_same() -> None:
+    torch.manual_seed(0)
+    visible = torch.ones(7, 7, dtype=torch.bool).tril()
+    x, weight, bias = torch.randn(2, 7, 8), 0.2 * torch.randn(8, 8, 3), torch.randn(8)
+
+    def block(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        torch.manual_seed(1)  # The same elements are dropped in both types.
+        y = kernels.convolve_relu_dropout(x, weight, bias, 0.25)
+        heads = y.view(2, 7, 2, 4).transpose(1, 2)
+        return kernels.attention(heads, heads, heads, visible, 0.3)
+
+    def in_bfloat16(*inputs: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            answer = block(*inputs)
+        assert answer.dtype == torch.bfloat16
+        return answer.float()
+
+    exact = _gradients(block, x, weight, bias)
+    ours = _gradients(in_bfloat16, x, weight, bias)
+    for wanted, got in zip((exact[0], *exact[1]), (ours[0], *ours[1]), strict=True):
+        assert got.dtype == torch.float32
+        assert (got - wanted).norm() < 0.05 * wanted.norm()
+
+
 @pytest.mark.parametrize("n_frames", [1, 2, 9])
 def test_convolution_and_its_gradients_are_torchs(
     n_frames: int, monkeypatch: pytest.MonkeyPatch

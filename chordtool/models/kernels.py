@@ -5,6 +5,9 @@ Each does what a few torch operations do, with the same gradients, in less time.
 random bits decide; the gradient of a convolution's weight is one matrix product instead of
 oneDNN's general path; attention with dropout works in place where autograd would keep copies.
 On other devices, and while torch.compile traces, the plain torch operations are used.
+
+Under ``torch.autocast`` matrix products and convolutions are taken in its type, here as in torch;
+softmax and what is added up stay in float32.
 """
 
 from __future__ import annotations
@@ -21,6 +24,19 @@ from torch.autograd.function import once_differentiable
 
 def _is_fast(x: Tensor) -> bool:
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def _cast(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """The tensors in the type of matrix products: autocast's, where it is on."""
+    if not torch.is_autocast_enabled("cpu"):
+        return tensors
+    wanted = torch.get_autocast_dtype("cpu")
+    return tuple(x.to(wanted) for x in tensors)
+
+
+def _widened(x: Tensor) -> Tensor:
+    """In float32, if it was narrower."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 def _threshold(p: float) -> int:
@@ -73,37 +89,47 @@ class Dropout(nn.Module):
         return dropout(x, self.p, self.training)
 
 
-def attention(queries: Tensor, keys: Tensor, values: Tensor, visible: Tensor, p: float) -> Tensor:
-    """Scaled dot-product attention under a mask, with dropout on its weights.
+def attention(
+    queries: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None = None, p: float = 0.0
+) -> Tensor:
+    """Scaled dot-product attention, with dropout on its weights.
 
     Args:
-        queries, keys, values: float [batch, heads, frames, depth].
-        visible: bool [frames, frames]; which frame (row) may look at which (column). Each must
-            see one at least.
+        queries, keys, values: float [batch, heads, frames, depth]; queries may be of more or
+            fewer frames than the others.
+        visible: bool [frames of queries, frames of keys]; which frame (row) may look at which
+            (column). Each must see one at least; without it, each sees all.
         p: probability that a weight is dropped; 0 when not training.
 
     Returns:
         float [batch, heads, frames, depth].
     """
-    if p == 0.0 or not _is_fast(queries):
+    learns = torch.is_grad_enabled() and queries.requires_grad
+    if not _is_fast(queries) or not (learns or p):
         return F.scaled_dot_product_attention(queries, keys, values, attn_mask=visible, dropout_p=p)
-    bias = torch.zeros(visible.shape, dtype=queries.dtype).masked_fill_(~visible, -math.inf)
-    flat = (x.flatten(0, 1) for x in (queries * queries.shape[-1] ** -0.5, keys, values))
-    context: Tensor = _DroppedAttention.apply(*flat, bias, p)  # type: ignore[no-untyped-call]
-    return context.view(values.shape)
+    bias = None
+    if visible is not None:
+        bias = torch.zeros(visible.shape, dtype=queries.dtype).masked_fill_(~visible, -math.inf)
+    scaled = queries * queries.shape[-1] ** -0.5
+    flat = (x.flatten(0, 1) for x in _cast(scaled, keys, values))
+    context: Tensor = _Attention.apply(*flat, bias, p)  # type: ignore[no-untyped-call]
+    return context.view(*queries.shape[:-1], values.shape[-1])
 
 
-class _DroppedAttention(torch.autograd.Function):
+class _Attention(torch.autograd.Function):
     """``(softmax(q k^T + bias) * mask) v`` over [batch * heads, frames, depth]."""
 
     @staticmethod
     def forward(
-        ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor, p: float
+        ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None, p: float
     ) -> Tensor:
-        scores = torch.bmm(queries, keys.transpose(1, 2)).add_(bias)
+        scores = _widened(torch.bmm(queries, keys.transpose(1, 2)))
+        if bias is not None:
+            scores += bias
         weights = torch.softmax(scores, dim=-1)
-        mask = keep_mask(weights.shape, p, weights.dtype)
-        dropped = torch.mul(weights, mask, out=scores)
+        mask = keep_mask(weights.shape, p, weights.dtype) if p else None
+        dropped = weights if mask is None else torch.mul(weights, mask, out=scores)
+        dropped = dropped.to(values.dtype)
         context = torch.bmm(dropped, values)
         ctx.save_for_backward(queries, keys, values, weights, mask, dropped, context)
         return context
@@ -115,8 +141,11 @@ class _DroppedAttention(torch.autograd.Function):
         grad_values = torch.bmm(dropped.transpose(1, 2), grad)
         # The softmax takes off the weighted mean of its gradient, which is also what the output
         # and its gradient have in common (Dao et al. 2022, appendix B.2).
-        mean = (grad * context).sum(dim=-1, keepdim=True)
-        grad_scores = torch.bmm(grad, values.transpose(1, 2)).mul_(mask).sub_(mean).mul_(weights)
+        mean = _widened(grad * context).sum(dim=-1, keepdim=True)
+        grad_scores = _widened(torch.bmm(grad, values.transpose(1, 2)))
+        if mask is not None:
+            grad_scores *= mask
+        grad_scores = grad_scores.sub_(mean).mul_(weights).to(queries.dtype)
         grad_queries = torch.bmm(grad_scores, keys)
         grad_keys = torch.bmm(grad_scores.transpose(1, 2), queries)
         return grad_queries, grad_keys, grad_values, None, None
@@ -145,6 +174,9 @@ def convolve_relu_dropout(x: Tensor, weight: Tensor, bias: Tensor | None, p: flo
     """:func:`convolve`, then ReLU, then dropout with probability ``p`` (0 when not training)."""
     if p == 0.0 or not _is_fast(x):
         return dropout(F.relu(convolve(x, weight, bias)), p, True)
+    x, weight = _cast(x, weight)
+    if bias is not None:
+        (bias,) = _cast(bias)
     output: Tensor = _ConvolutionStep.apply(x, weight, bias, p)  # type: ignore[no-untyped-call]
     return output
 
@@ -185,4 +217,4 @@ class _ConvolutionStep(torch.autograd.Function):
         seen[:, -1, 2] = 0
         rows = grad.flatten(0, 1)
         grad_weight = (rows.T @ seen.view(len(rows), 3 * width)).view(-1, 3, width).transpose(1, 2)
-        return grad_x, grad_weight, rows.sum(0), None
+        return grad_x, grad_weight, _widened(rows).sum(0).to(grad.dtype), None

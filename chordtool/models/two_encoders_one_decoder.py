@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from chordtool.models import kernels
 from chordtool.models.kernels import Dropout
 
 
@@ -48,7 +49,7 @@ class _Attention(nn.Module):
         queries = self.queries(x).unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
         keys_values = self.keys_values(context).unflatten(-1, (2 * self.n_heads, -1))
         keys, values = keys_values.transpose(1, 2).chunk(2, dim=1)
-        attended = F.scaled_dot_product_attention(queries, keys, values)
+        attended = kernels.attention(queries, keys, values)
         output: Tensor = self.output(attended.transpose(1, 2).flatten(2))
         return output
 

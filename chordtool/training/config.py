@@ -163,7 +163,8 @@ class TrainConfig:
     )  # fmt: skip
     device: str = setting("auto", "auto, cpu, cuda or mps.", panel="Running", run_only=True)
     precision: str = setting(
-        "auto", "auto (bfloat16 or float16 on a GPU, float32 elsewhere), or one of them.",
+        "auto", "auto (bfloat16 or float16 on a GPU, float32 elsewhere), or one of them; bfloat16 "
+        "is faster on processors that compute in it, too.",
         choices=("auto", "float32", "bfloat16", "float16"), panel="Running", run_only=True,
     )  # fmt: skip
     threads: int = setting(

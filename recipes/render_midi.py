@@ -99,6 +99,10 @@ ADDED_FAMILIES = {
     "choir": 0.5,
     "brass": 0.3,
 }
+LIFTED, HELD, STUCK = PEDAL_MODES = ("lifted", "held", "stuck")
+"""Under instruments that do not die away the pedal is left out; or the pianist's is kept there, so
+that old chords ring on under new ones, as in MIDI files whose instruments were exchanged; or most
+parts have one that goes down at the start and never up, as in files that lost its releases."""
 PADS = frozenset({16, 17, 18, 19, 20, 21, *range(48, 55), *range(88, 96)})
 
 
@@ -134,7 +138,7 @@ def read_score(midi: Path, labels: Path) -> Score:
 
 
 def arrange(
-    score: Score, rng: Generator, excerpt_seconds: float, held_pedal: bool = False
+    score: Score, rng: Generator, excerpt_seconds: float, pedal_mode: str = LIFTED
 ) -> Version:
     """Draw a version of a song: key, tempo, excerpt, instruments, added parts.
 
@@ -142,8 +146,7 @@ def arrange(
         score: the song.
         rng: decides everything.
         excerpt_seconds: length of the window that is kept; 0 keeps the whole song.
-        held_pedal: keep the pianist's pedal under instruments that never die away, so that old
-            chords ring on under new ones, as in MIDI files whose instruments were exchanged.
+        pedal_mode: what becomes of the sustain pedal: one of :data:`PEDAL_MODES`.
     """
     semitones = int(rng.integers(-5, 7))
     stretch = float(rng.uniform(0.85, 1.15))
@@ -168,24 +171,25 @@ def arrange(
                 pedal=crop_pedal(pedal, first, last),
             )
         )
-    played = _orchestrate(parts, rng, held_pedal)
+    played = _orchestrate(parts, rng, pedal_mode)
     played += _add_band(spans, score.beat_seconds * stretch, rng)
     facts = {
         "transposition": semitones,
         "tempo": round(1 / stretch, 4),
         "detune_cents": round(detune, 1),
         "excerpt_start": round(first, 3),
-        "held_pedal": held_pedal,
+        "pedal": pedal_mode,
         "parts": describe(played),
     }
     return Version(tuple(played), spans, duration, detune, facts)
 
 
-def _orchestrate(parts: Sequence[Part], rng: Generator, held_pedal: bool) -> list[Part]:
+def _orchestrate(parts: Sequence[Part], rng: Generator, pedal_mode: str) -> list[Part]:
     """Give the song's own tracks instruments and levels; melodies may be missing."""
     families = {"MELODY": MELODY_FAMILIES, "BRIDGE": BRIDGE_FAMILIES}
     missing = {"MELODY": 0.15, "BRIDGE": 0.15}
-    chords = HELD_FAMILIES if held_pedal and rng.random() < 0.7 else CHORD_FAMILIES
+    sustained = {HELD: 0.7, STUCK: 0.4}.get(pedal_mode, 0.0)
+    chords = HELD_FAMILIES if sustained and rng.random() < sustained else CHORD_FAMILIES
     played = []
     for part in parts:
         absent = rng.random() < missing.get(part.name, 0.0)
@@ -195,12 +199,20 @@ def _orchestrate(parts: Sequence[Part], rng: Generator, held_pedal: bool) -> lis
             part,
             program=program,
             notes=_humanise(transpose_notes(part.notes, octave), rng),
-            pedal=part.pedal if held_pedal or program in DECAYING else (),
+            pedal=_pedal(part, program, pedal_mode, rng),
             levels=draw_levels(rng, 65, 115),
         )
         if chosen.notes and not absent:
             played.append(chosen)
     return played
+
+
+def _pedal(
+    part: Part, program: int, pedal_mode: str, rng: Generator
+) -> tuple[tuple[float, bool], ...]:
+    if pedal_mode == STUCK and rng.random() < 0.8:
+        return ((0.0, True),)
+    return part.pedal if pedal_mode == HELD or program in DECAYING else ()
 
 
 def _humanise(notes: Sequence[ArrangedNote], rng: Generator) -> tuple[ArrangedNote, ...]:
@@ -246,6 +258,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--held-pedal", type=float, default=0.0, metavar="SHARE", help="of the songs; 0..1"
     )
+    parser.add_argument(
+        "--stuck-pedal", type=float, default=0.0, metavar="SHARE", help="of the songs; 0..1"
+    )
     parser.add_argument("--limit", type=int, default=None, help="stop after so many songs")
     options = parser.parse_args(arguments)
     fonts = available()
@@ -265,9 +280,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             continue
         rng = output.generator(midi.stem, options.seed)
         # Drawn apart from the rest, so that the share does not change the other songs.
-        held = output.generator(f"{midi.stem} pedal", options.seed).random() < options.held_pedal
+        draw = output.generator(f"{midi.stem} pedal", options.seed).random()
+        mode = HELD if draw < options.held_pedal else LIFTED
+        if options.held_pedal <= draw < options.held_pedal + options.stuck_pedal:
+            mode = STUCK
         score = read_score(midi, midi.with_suffix(".lab"))
-        version = arrange(score, rng, options.excerpt_seconds, held)
+        version = arrange(score, rng, options.excerpt_seconds, mode)
         audio, facts = perform(version, fonts, rng)
         output.write(
             options.out,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import mido
@@ -169,6 +170,20 @@ def test_a_version_is_in_the_key_that_its_labels_say(seed: int) -> None:
         inside = [n for n in piano.notes if span.start - 1e-6 <= n.start < span.end - 0.05]
         tones = {(chord.root + i) % 12 for i in chord.intervals}
         assert {n.pitch % 12 for n in inside} <= tones
+
+
+def test_a_stuck_pedal_goes_down_at_the_start_and_never_up() -> None:
+    score = _score()
+    lifted = tuple((float(t), t % 2 == 0) for t in range(8))
+    score = replace(score, parts=tuple(replace(p, pedal=lifted) for p in score.parts))
+    pedals = [
+        part.pedal
+        for seed in range(12)
+        for part in render.arrange(score, output.generator("song", seed), 8.0, render.STUCK).parts
+        if part.name in {p.name for p in score.parts}
+    ]
+    stuck = sum(pedal == ((0.0, True),) for pedal in pedals)
+    assert 0.6 * len(pedals) < stuck < len(pedals)
 
 
 def test_beats_fall_on_chord_changes_and_downbeats_where_most_chords_begin() -> None:

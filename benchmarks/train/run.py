@@ -1,7 +1,8 @@
-"""Segments per second of a BTC training step, against the published modules written plainly.
+"""Segments per second of a training step, against the published BTC written plainly.
 
-A step is forward, cross-entropy, backward and AdamW on 64 segments of 108 frames. The two models
-take turns within one process, so that whatever else the machine does hits both.
+A step is forward, cross-entropy, backward and AdamW on 64 segments of 108 frames. The models
+take turns within one process, so that whatever else the machine does hits all: BTC plainly, both
+students in float32, and both in bfloat16.
 
     python benchmarks/train/run.py [--threads 2] [--steps 10] [--compile]
 """
@@ -20,11 +21,14 @@ from plain import PlainBTC
 from torch import nn
 
 from chordtool.models.btc import BTC
+from chordtool.models.two_encoders_one_decoder import TwoEncodersOneDecoder
 
 BATCH, FRAMES, BINS, CLASSES = 64, 108, 144, 170
 
 
-def make_step(model: nn.Module, device: torch.device) -> Callable[[], None]:
+def make_step(
+    model: nn.Module, device: torch.device, precision: torch.dtype = torch.float32
+) -> Callable[[], None]:
     """One training step on fixed random data."""
     model.to(device).train()
     generator = torch.Generator().manual_seed(0)
@@ -34,7 +38,9 @@ def make_step(model: nn.Module, device: torch.device) -> Callable[[], None]:
 
     def step() -> None:
         optimiser.zero_grad(set_to_none=True)
-        F.cross_entropy(model(features).reshape(-1, CLASSES), labels).backward()
+        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+            logits = model(features)
+        F.cross_entropy(logits.float().reshape(-1, CLASSES), labels).backward()
         optimiser.step()
         if device.type == "cuda":
             torch.cuda.synchronize()
@@ -52,7 +58,14 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     device = torch.device(arguments.device)
 
-    steps = {"plain": make_step(PlainBTC(), device), "chordtool": make_step(BTC(), device)}
+    half = torch.bfloat16
+    steps = {
+        "plain": make_step(PlainBTC(), device),
+        "btc": make_step(BTC(), device),
+        "btc, bfloat16": make_step(BTC(), device, half),
+        "2e1d": make_step(TwoEncodersOneDecoder(), device),
+        "2e1d, bfloat16": make_step(TwoEncodersOneDecoder(), device, half),
+    }
     if arguments.compile:
         compiled = BTC()
         compiled.compile()

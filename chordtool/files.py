@@ -7,7 +7,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
+
+_PART: Final = (".chordtool-", ".part")
+PART_PATTERN: Final = "*".join(_PART)
+"""Names of files that are being written, or were, when somebody was killed or locked out."""
 
 
 @contextmanager
@@ -24,7 +28,7 @@ def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "", "errors": "surrogateescape"}
     # The prefix stays short and independent of the final name, which may be at the file
     # system's limit already.
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".chordtool-", suffix=".part")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_PART[0], suffix=_PART[1])
     part = Path(name)
     try:
         with os.fdopen(handle, mode, **text) as file:  # type: ignore[call-overload]

@@ -22,7 +22,7 @@ from chordtool.corpus.claims import Claims
 from chordtool.corpus.manifest import LABELLED, Manifest, Row
 from chordtool.corpus.recording import Arrays, Recording
 from chordtool.errors import CorpusError
-from chordtool.files import atomic_write
+from chordtool.files import PART_PATTERN, atomic_write
 from chordtool.frontend import FrontEnd
 
 CORPUS_SCHEMA: Final = 1
@@ -305,6 +305,4 @@ def _can_be_described(folder: Path) -> bool:
 def _holds_something_else(folder: Path) -> bool:
     # What a killed run may have left before corpus.json was there.
     ours = {"recordings", "claims"}
-    return any(
-        p.name not in ours and not p.name.startswith(".chordtool-") for p in folder.iterdir()
-    )
+    return any(p.name not in ours and not p.match(PART_PATTERN) for p in folder.iterdir())

@@ -30,10 +30,9 @@ from chordtool.corpus.recipe import Recipe
 from chordtool.corpus.statistics import Totals, total
 from chordtool.errors import ChordtoolError, ModelUnavailableError
 from chordtool.executors import Executor
+from chordtool.files import PART_PATTERN
 
 _POLL_SECONDS: Final = 0.5
-PART_PATTERN: Final = ".chordtool-*.part"
-"""Names of files that were being written."""
 _CHANGED: Final = "The file was changed while it was being read."
 
 

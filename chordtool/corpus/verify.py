@@ -12,8 +12,8 @@ from chordtool.corpus.folder import Corpus
 from chordtool.corpus.labelling import sha256_of
 from chordtool.corpus.manifest import FAILED, LABELLED, Row
 from chordtool.corpus.recording import Recording
-from chordtool.corpus.run import PART_PATTERN
 from chordtool.errors import CorpusError
+from chordtool.files import PART_PATTERN
 from chordtool.locking import lock
 
 

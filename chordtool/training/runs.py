@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from chordtool.errors import TrainingError, UsageError
 from chordtool.evaluation import METRICS
-from chordtool.files import atomic_write
+from chordtool.files import PART_PATTERN, atomic_write
 from chordtool.locking import try_lock
 from chordtool.models.card import ModelCard
 from chordtool.models.students import build
@@ -78,6 +78,8 @@ def opened(folder: Path, place: Place, *, overwrite: bool) -> Iterator[None]:
             raise TrainingError(
                 f"Another process trains in {folder}.", hint="Wait for it, or name another folder."
             )
+        for part in folder.glob(PART_PATTERN):
+            part.unlink(missing_ok=True)
         if overwrite:
             for name in _OURS:
                 (folder / name).unlink(missing_ok=True)
@@ -90,7 +92,9 @@ def _check_folder(folder: Path, overwrite: bool) -> None:
         raise UsageError(f"{folder} is a file.", hint="Name a folder with -o.")
     if overwrite or not folder.is_dir() or (folder / CONFIG).exists():
         return
-    if any(p.name not in (LOCK, "cache", "corpus") for p in folder.iterdir()):
+    # Besides them, what a run may have left that was killed or locked out before its first file.
+    ours = (LOCK, "cache", "corpus")
+    if any(p.name not in ours and not p.match(PART_PATTERN) for p in folder.iterdir()):
         raise UsageError(
             f"{folder} is not empty and holds no run.",
             hint="Choose another folder, or --overwrite.",

@@ -110,6 +110,13 @@ def test_a_folder_with_other_things_is_left_alone(corpus: Path, tmp_path: Path) 
     assert [p.name for p in tmp_path.iterdir()] == ["photo.jpg"]
 
 
+def test_a_run_that_left_half_its_first_file_can_be_taken_up(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / ".chordtool-abc.part").write_bytes(b'{"half')
+    outcome = distill(distill_config(corpus, **{**TINY, "epochs": 1}), tmp_path)
+    assert outcome.state.epoch == 1
+    assert not list(tmp_path.glob("*.part"))
+
+
 def test_a_folder_that_somebody_trains_in_is_one_sentence(corpus: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()

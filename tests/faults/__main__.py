@@ -34,16 +34,25 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", action="append", choices=SCENARIOS, help="these commands only")
     parser.add_argument("--fault", action="append", help="these faults only")
+    parser.add_argument("--number", type=int, help="repeat the fault of this number; with --only "
+                        "and --fault")  # fmt: skip
     parser.add_argument("--keep", type=Path, help="folder for what was left of broken promises")
     parser.add_argument("--json", type=Path, help="append one line a fault to this file")
     given = parser.parse_args()
+    if given.number is not None and not (given.only and given.fault):
+        parser.error("--number needs --only and --fault")
     folder = Path(tempfile.mkdtemp(prefix="chordtool-faults-"))
     folder.chmod(0o755)
     begun = time.monotonic()
     try:
         with serving() as address:
-            tried = try_faults(Harness(folder, address), given.count, given.seed, given.only,
-                               given.fault, given.json)  # fmt: skip
+            harness = Harness(folder, address)
+            if given.number is not None:
+                tried = [harness.one(given.only[0], given.fault[0], given.number)]
+                print(*(f"LOST {why}" for why in tried[0].lost), sep="\n")
+            else:
+                tried = try_faults(harness, given.count, given.seed, given.only, given.fault,
+                                   given.json)  # fmt: skip
     finally:
         if given.keep:
             shutil.copytree(folder, given.keep, dirs_exist_ok=True, ignore=_fixtures)

@@ -7,10 +7,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # type checkers take the name for true, whatever it is set to
 if TYPE_CHECKING:
+    from typing import Any
+
     from chordtool.decoding import Decoding
     from chordtool.errors import ChordtoolError
     from chordtool.frontend import FrontEnd
@@ -48,8 +48,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # The console script imports this package before it can ask for one BLAS thread, so nothing
-    # here may import numpy before it is asked for.
+    # The console script imports this package before it can ask for one BLAS thread, and before
+    # it can catch Ctrl-C. So nothing here imports anything before it is asked for.
+    from importlib import import_module
+
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'chordtool' has no attribute {name!r}")

@@ -104,3 +104,19 @@ def test_the_wheel_runs_where_nothing_else_of_it_is(wheel: Path, tmp_path: Path)
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(target))
+
+
+def test_the_door_imports_next_to_nothing_before_it_can_catch_ctrl_c() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import chordtool.__main__; "
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        f"import sys; sys.path.append({str(ROOT)!r}); {code}",
+    ]
+    imported = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert set(imported) <= {"__future__", "chordtool", "chordtool.__main__", "gc"}

@@ -26,8 +26,6 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import typer
-
 from chordtool.errors import UsageError
 
 if TYPE_CHECKING:
@@ -194,7 +192,9 @@ def defaults(
 
 def _checked(command: Any, table: Mapping[str, Any], path: Path | None, name: str) -> Any:
     """A command's table with its keys as parameter names and its values tried on."""
-    context = typer.Context(command, info_name=name, resilient_parsing=True)
+    from typer import Context  # the song's path wants to know where the file is, no more
+
+    context = Context(command, info_name=name, resilient_parsing=True)
     subcommands = getattr(command, "commands", {})
     options = {_key(option): option for option in options_of(command)}
     mapped: dict[str, Any] = {}
@@ -215,6 +215,8 @@ def _option_value(context: Any, option: Any, value: Any, path: Path | None, wher
     Raises:
         UsageError: the option does not take it.
     """
+    from typer import BadParameter
+
     if option.is_flag:
         if not isinstance(value, bool):
             raise _broken(path, f"has {where} = {value!r}, which should be true or false")
@@ -228,7 +230,7 @@ def _option_value(context: Any, option: Any, value: Any, path: Path | None, wher
     words = [str(one) for one in values]
     try:
         option.process_value(context, words if several else words[0])
-    except typer.BadParameter as error:
+    except BadParameter as error:
         raise _broken(path, f"has {where} = {value!r}: {error.message.rstrip('.')}") from None
     return words if several else words[0]
 
@@ -296,7 +298,9 @@ def _general_setting(document: Mapping[str, Any], path: Path | None, key: str) -
 def _options_in_force(
     command: Any, table: Mapping[str, Any], path: Path | None, name: str
 ) -> list[Setting]:
-    context = typer.Context(command, info_name=name)
+    from typer import BadParameter, Context
+
+    context = Context(command, info_name=name)
     mapped = _checked(command, table, path, name)
     settings = []
     for option in options_of(command):
@@ -306,7 +310,7 @@ def _options_in_force(
             value, source = given, "environment"
             try:
                 value = option.process_value(context, given)
-            except typer.BadParameter as error:
+            except BadParameter as error:
                 fault = error.message.rstrip(".")
         elif option.name in mapped:
             value, source = table[key], "file"

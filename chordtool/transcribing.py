@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from chordtool import batch
 from chordtool.audio import find_audio
 from chordtool.errors import UsageError
 from chordtool.formats import FormatOptions, format_for_path, load_format, render
 from chordtool.hearing import UnderWay
+from chordtool.transcriber import Transcriber
+
+if TYPE_CHECKING:
+    from chordtool import batch
 
 STANDARD_INPUT = "-"
 FOLDER_ENDS = ("/", "\\")
@@ -43,6 +46,8 @@ class Request:
     @property
     def settings(self) -> batch.Settings:
         """What each worker needs to know."""
+        from chordtool import batch
+
         return batch.Settings(self.model, self.vocabulary, self.options, self.existing, self.beats)
 
 
@@ -76,7 +81,12 @@ def to_bytes(request: Request, stdin: BinaryIO, begun: UnderWay | None = None) -
         what = "formats" if many else "recordings"
         raise UsageError(f"Several {what} need a place to go.", hint="Name a folder with -o DIR/.")
     load_format(formats[0])
-    transcriber = request.settings.transcriber()
+    transcriber = Transcriber(
+        request.model,
+        vocabulary=request.vocabulary,
+        top=request.options.top,
+        beats=request.beats,
+    )
 
     def encoded(source: Path) -> Path | BinaryIO | UnderWay:
         if begun is not None and begun.source == source:
@@ -99,6 +109,8 @@ def plan(request: Request) -> tuple[list[batch.Task], list[batch.Outcome]]:
     Raises:
         UsageError: the request makes no sense.
     """
+    from chordtool import batch
+
     assert request.output is not None, "the caller has looked at to_stdout"
     recordings = find_audio(request.sources)
     if len(recordings) > 1 and Path(STANDARD_INPUT) in recordings:
@@ -147,6 +159,7 @@ def run(
     request: Request, tasks: Sequence[batch.Task], failed: Sequence[batch.Outcome]
 ) -> Iterator[batch.Outcome]:
     """Do what was planned; see :func:`chordtool.batch.run`."""
+    from chordtool import batch
     from chordtool.executors import default_jobs
 
     yield from failed

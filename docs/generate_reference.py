@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from chordtool.cli import COMMANDS, whole_program
 from chordtool.errors import ExitCode
+from chordtool.parser import COMMANDS, whole_program
 
 PAGE: Final = Path(__file__).parent / "reference" / "cli.md"
 

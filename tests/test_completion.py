@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from chordtool import cli
+from chordtool import cli, parser
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_the_shell_is_offered(line: str, offered: list[str], complete) -> None: 
 
 
 def test_all_commands_are_offered(complete) -> None:  # type: ignore[no-untyped-def]
-    assert complete("chordtool ") == list(cli.COMMANDS)
+    assert complete("chordtool ") == list(parser.COMMANDS)
 
 
 def test_a_broken_settings_file_does_not_stop_completion(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chordtool import cli, settings
+from chordtool import parser, settings
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "configuration.md"
 
@@ -22,7 +22,7 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_example_file_is_accepted_and_does_what_it_says() -> None:
     text = re.findall(r"```toml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)[0]
     document = settings._parse(PAGE, text.encode())
-    found = settings.in_force(document, PAGE, cli.whole_program(), cli.COMMANDS)
+    found = settings.in_force(document, PAGE, parser.whole_program(), parser.COMMANDS)
     from_file = {setting.name: setting.value for setting in found if setting.source == "file"}
     assert from_file == {
         "models-folder": "/data/models",

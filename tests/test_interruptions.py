@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from chordtool import cli
+from chordtool import cli, parser
 
 SCRIPT = """
 import os, signal, sys
@@ -19,8 +19,6 @@ from chordtool import batch, cli
 def stop(*arguments, **options):
     {action}
 batch.run = stop
-from chordtool import transcribing
-transcribing.batch.run = stop
 cli.main(["transcribe", "x.wav", "y.wav", "-o", sys.argv[1]])
 """
 
@@ -81,7 +79,7 @@ def test_errors_of_the_disk_come_with_advice(
     def fail(*arguments: object, **options: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(cli, "_parsed", fail)
+    monkeypatch.setattr(parser, "call", fail)
     assert cli.run(["info", "x"]) == 1
     said = capfd.readouterr().err
     assert os.strerror(number) in said
@@ -89,5 +87,5 @@ def test_errors_of_the_disk_come_with_advice(
 
 
 def test_every_command_that_goes_on_is_a_command() -> None:
-    assert set(cli.RESUMPTION) <= set(cli.COMMANDS)
+    assert set(cli.RESUMPTION) <= set(parser.COMMANDS)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from chordtool import cli, settings
+from chordtool import cli, parser, settings
 from chordtool.errors import ExitCode, UsageError
 from chordtool.settings import Setting
 
@@ -263,7 +263,7 @@ def test_the_real_program_obeys_the_file(file: Path, capsys: pytest.CaptureFixtu
 
 
 def test_every_option_of_the_real_program_can_be_set_under_a_name_of_its_own() -> None:
-    found = settings.in_force({}, None, cli.whole_program(), cli.COMMANDS)
+    found = settings.in_force({}, None, parser.whole_program(), parser.COMMANDS)
     assert len({setting.variable for setting in found}) == len(found)
     assert len({setting.name for setting in found}) == len(found)
     assert {"transcribe.model", "transcribe.jobs", "models.download.offline"} <= {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -68,6 +67,10 @@ def find_audio(
 def _expand(path: str, on_error: OnError) -> list[Path]:
     if path == "-":
         return [Path(path)]
+    if os.path.isfile(path):  # noqa: PTH113
+        return [Path(path)]
+    import glob
+
     if os.path.isdir(path):  # noqa: PTH112 - Path drops what a name cannot hold
         return list(_walk(path, on_error))
     if os.path.lexists(path) or not glob.has_magic(path):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeAlias
 
 from chordtool.audio.mono import Limits, MonoSignal, SourceFacts, shown
 from chordtool.errors import AudioError
@@ -36,7 +35,20 @@ class Audio:
     facts: SourceFacts
 
 
-def load(source: Path | BinaryIO, sample_rate: int, *, limits: Limits | None = None) -> Audio:
+@dataclass(frozen=True)
+class Encoded:
+    """An encoded recording that can be decoded at once: nothing has to be waited for any more."""
+
+    file: BinaryIO
+    """A regular file with a descriptor, positioned anywhere."""
+    name: str
+    """What messages call it."""
+
+
+Source: TypeAlias = Path | BinaryIO | Encoded
+
+
+def load(source: Source, sample_rate: int, *, limits: Limits | None = None) -> Audio:
     """Decode a recording, mix it to mono and bring it to a sample rate.
 
     The source is decoded in blocks: memory holds the mono signal at the target rate and one
@@ -45,7 +57,7 @@ def load(source: Path | BinaryIO, sample_rate: int, *, limits: Limits | None = N
 
     Args:
         source: a file; ``Path("-")`` is standard input; or a stream of an encoded recording,
-            which is copied to a temporary file.
+            which is copied to a temporary file; or what :func:`opened` gives.
         sample_rate: wanted, Hz.
         limits: what the recording may cost; the defaults of :class:`Limits` if ``None``.
 
@@ -63,7 +75,7 @@ def load(source: Path | BinaryIO, sample_rate: int, *, limits: Limits | None = N
 
 
 def decode(
-    source: Path | BinaryIO, make_signal: Callable[[int, str], MonoSignal], limits: Limits
+    source: Source, make_signal: Callable[[int, str], MonoSignal], limits: Limits
 ) -> tuple[MonoSignal, SourceFacts]:
     """Decode a recording into a signal by the decoder that gets furthest.
 
@@ -79,29 +91,34 @@ def decode(
     Raises:
         AudioError: there is nothing to read, nothing to hear, or too much of it.
     """
-    name = "Standard input" if source == Path("-") else _name_of(source)
-    with _opened(source, name, limits) as file:
-        return _Loader(file, name, make_signal).load()
-
-
-def _name_of(source: Path | BinaryIO) -> str:
-    return shown(source) if isinstance(source, os.PathLike) else "The stream"
+    with opened(source, limits) as encoded:
+        return _Loader(encoded.file, encoded.name, make_signal).load()
 
 
 @contextmanager
-def _opened(source: Path | BinaryIO, name: str, limits: Limits) -> Iterator[BinaryIO]:
-    """A regular file with a descriptor, positioned anywhere."""
-    if isinstance(source, os.PathLike) and source != Path("-"):
+def opened(source: Source, limits: Limits | None = None) -> Iterator[Encoded]:
+    """Open a recording; read what is no regular file to its end, into a temporary one.
+
+    Raises:
+        AudioError: there is nothing to read, too much of it, or no room for it.
+    """
+    limits = limits or Limits()
+    if isinstance(source, Encoded):
+        yield source
+    elif source == Path("-"):
+        with _spooled(sys.stdin.buffer, "Standard input", limits) as encoded:
+            yield encoded
+    elif isinstance(source, os.PathLike):
+        name = shown(source)
         with _open_path(source, name) as file:
             if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                yield file
+                yield Encoded(file, name)
                 return
-            with _spooled(file, name, limits) as copy:
-                yield copy
-        return
-    stream = sys.stdin.buffer if isinstance(source, os.PathLike) else source
-    with _spooled(stream, name, limits) as copy:
-        yield copy
+            with _spooled(file, name, limits) as encoded:
+                yield encoded
+    else:
+        with _spooled(source, "The stream", limits) as encoded:
+            yield encoded
 
 
 def _open_path(path: Path, name: str) -> FileIO:
@@ -124,8 +141,10 @@ def _open_path(path: Path, name: str) -> FileIO:
 
 
 @contextmanager
-def _spooled(stream: BinaryIO, name: str, limits: Limits) -> Iterator[BinaryIO]:
+def _spooled(stream: BinaryIO, name: str, limits: Limits) -> Iterator[Encoded]:
     """A copy of the stream on disk: decoders seek, and FFmpeg must see the end of an mp4 first."""
+    import tempfile  # seldom needed
+
     try:
         copy = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed below
     except OSError as error:
@@ -136,7 +155,7 @@ def _spooled(stream: BinaryIO, name: str, limits: Limits) -> Iterator[BinaryIO]:
                 _write(copy, chunk)
             except OSError as error:
                 raise _no_room(error) from None
-        yield copy
+        yield Encoded(copy, name)
 
 
 def _write(file: BinaryIO, data: bytes) -> None:

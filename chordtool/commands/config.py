@@ -34,7 +34,7 @@ def show(
     """
     if context.invoked_subcommand:
         return
-    from chordtool.cli import COMMANDS, whole_program
+    from chordtool.parser import COMMANDS, whole_program
 
     path = settings.config_path()
     found = settings.in_force(settings.read(path), path, whole_program(), COMMANDS)

@@ -15,8 +15,8 @@ from chordtool.errors import ExitCode, UsageError
 
 def doctor(json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False) -> None:
     """Find out what works here, what is missing, and what mends it."""
-    from chordtool.cli import COMMANDS, whole_program
     from chordtool.doctor import BROKEN, examine
+    from chordtool.parser import COMMANDS, whole_program
 
     path = settings.config_path()
     with suppress(UsageError):  # a broken file is one of the findings

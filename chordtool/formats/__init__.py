@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 from pathlib import Path
 
 from chordtool import plugins
@@ -33,6 +32,8 @@ def load_format(name: str) -> Format:
     """
     plugin = plugins.find(GROUP, name)
     if plugin is None:
+        from difflib import get_close_matches
+
         known = plugins.names(GROUP)
         close = get_close_matches(name.lower(), known, n=1)
         raise UsageError(

@@ -6,7 +6,6 @@ A name that ends in ``.onnx``, or that is an existing file, is an exported stude
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 
 from chordtool import plugins
@@ -31,6 +30,8 @@ def load_model(name: str | Path = DEFAULT) -> Model:
         return OnnxModel.from_file(Path(name))
     plugin = plugins.find(GROUP, text)
     if plugin is None:
+        from difflib import get_close_matches
+
         known = list(plugins.names(GROUP))
         near = get_close_matches(text, known, n=1)
         hint = f"Did you mean {near[0]}? " if near else ""

@@ -80,7 +80,7 @@ def test_every_setting_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
 
     from typer.main import get_command
 
-    from chordtool.cli import build
+    from chordtool.parser import build
     from chordtool.training.config import DistillConfig, FinetuneConfig
 
     for name, kind in (("distill", DistillConfig), ("finetune", FinetuneConfig)):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from recipes.arrangement import ChordSpan, Levels, Part
 from recipes.effects import normalise, produce
 from recipes.soundfonts import SAMPLE_RATE, SoundFont, choose_font, synthesise
+from recipes.timbres import play
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,22 @@ def describe(parts: Sequence[Part]) -> list[dict[str, Any]]:
 
 
 def perform(
-    version: Version, fonts: Sequence[SoundFont], rng: Generator
+    version: Version, fonts: Sequence[SoundFont], rng: Generator, *, drawn_timbres: bool = False
 ) -> tuple[NDArray[np.float32], dict[str, Any]]:
     """Play a version, in part of the songs with two sound fonts, and produce the mix.
+
+    Args:
+        version: the song.
+        fonts: that are installed.
+        rng: decides everything.
+        drawn_timbres: play all but the drums on instruments of :mod:`recipes.timbres`.
 
     Returns:
         mono float32 samples at 22,050 Hz, and what the manifest says of them.
     """
     font = choose_font(fonts, rng)
+    if drawn_timbres:
+        return _perform_drawn(version, font, rng)
     groups = [(font, list(version.parts))]
     if len(version.parts) > 2 and rng.random() < 0.4:
         cut = rng.random(len(version.parts)) < 0.5
@@ -71,6 +80,25 @@ def perform(
     facts = {
         "fonts": [f.name for f, _ in groups],
         "font_licences": [f.licence for f, _ in groups],
+        "effects": applied,
+    }
+    return audio, facts
+
+
+def _perform_drawn(
+    version: Version, font: SoundFont, rng: Generator
+) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    pitched = [p for p in version.parts if not p.drums]
+    drums = [p for p in version.parts if p.drums]
+    stems = [normalise(play(pitched, version.duration, version.detune_cents, rng), 0.0)]
+    if drums:
+        beat = normalise(synthesise(drums, font, version.duration), 0.0)
+        stems.append(beat * np.float32(rng.uniform(0.1, 0.6)))
+    audio, applied = produce(sum(stems[1:], stems[0]), rng, SAMPLE_RATE)
+    named = [font] if drums else []
+    facts = {
+        "fonts": ["drawn timbres", *(f.name for f in named)],
+        "font_licences": [f.licence for f in named],
         "effects": applied,
     }
     return audio, facts

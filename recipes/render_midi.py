@@ -261,6 +261,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--stuck-pedal", type=float, default=0.0, metavar="SHARE", help="of the songs; 0..1"
     )
+    parser.add_argument(
+        "--drawn-timbres", type=float, default=0.0, metavar="SHARE",
+        help="of the songs, played on instruments that no font has; 0..1",
+    )  # fmt: skip
     parser.add_argument("--limit", type=int, default=None, help="stop after so many songs")
     options = parser.parse_args(arguments)
     fonts = available()
@@ -286,7 +290,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             mode = STUCK
         score = read_score(midi, midi.with_suffix(".lab"))
         version = arrange(score, rng, options.excerpt_seconds, mode)
-        audio, facts = perform(version, fonts, rng)
+        draw = output.generator(f"{midi.stem} timbres", options.seed).random()
+        audio, facts = perform(version, fonts, rng, drawn_timbres=draw < options.drawn_timbres)
         output.write(
             options.out,
             stem,

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chordtool import audio
-from chordtool.audio.loading import Audio, decode
+from chordtool.audio.loading import Audio, Source, decode, opened
 from chordtool.audio.mono import Limits, MonoSignal, SourceFacts
 from chordtool.errors import AudioError
 from chordtool.frontend import FrontEnd
@@ -113,11 +113,12 @@ class UnderWay(threading.Thread):
     """A recording that is being decoded on a thread of its own.
 
     Args:
-        source: a file, or a stream of an encoded recording.
+        source: a file, or a stream of an encoded recording. It should keep nobody waiting, as a
+            pipe does: nothing can stop a thread that waits for one.
         sample_rate: wanted, Hz.
     """
 
-    def __init__(self, source: Path | BinaryIO, sample_rate: int) -> None:
+    def __init__(self, source: Source, sample_rate: int) -> None:
         # No daemon: a thread that still decodes while the interpreter ends takes it down with a
         # crash, so whatever happens, the interpreter has to wait for this one.
         super().__init__(name="decoding")
@@ -228,7 +229,14 @@ def hear(model: OnnxModel, source: Path | BinaryIO | UnderWay) -> Heard:
         AudioError: the source cannot be read as audio.
         ModelError: the model fails.
     """
-    decoding = _under_way(source, model.card.front_end.sample_rate)
+    rate = model.card.front_end.sample_rate
+    if isinstance(source, UnderWay):
+        return _hear(model, _under_way(source, rate))
+    with opened(source) as encoded:
+        return _hear(model, UnderWay(encoded, rate))
+
+
+def _hear(model: OnnxModel, decoding: UnderWay) -> Heard:
     hearings: dict[_Flow, Hearing] = {}
     try:
         if decoding.ident is None:
@@ -252,6 +260,8 @@ def load(source: Path | BinaryIO | UnderWay, sample_rate: int) -> Audio:
     Raises:
         AudioError: the source cannot be read as audio.
     """
+    if not isinstance(source, UnderWay):
+        return audio.load(source, sample_rate)
     decoding = _under_way(source, sample_rate)
     if decoding.ident is None:
         return audio.load(decoding.source, sample_rate)
@@ -267,10 +277,9 @@ def load(source: Path | BinaryIO | UnderWay, sample_rate: int) -> Audio:
     return Audio(samples, sample_rate, kept.seconds, facts)
 
 
-def _under_way(source: Path | BinaryIO | UnderWay, sample_rate: int) -> UnderWay:
-    if isinstance(source, UnderWay):
-        if source.sample_rate == sample_rate:
-            return source
-        source.give_up()
-        source = source.source
-    return UnderWay(source, sample_rate)
+def _under_way(begun: UnderWay, sample_rate: int) -> UnderWay:
+    """What was begun, or the same recording anew at the rate that is wanted."""
+    if begun.sample_rate == sample_rate:
+        return begun
+    begun.give_up()
+    return UnderWay(begun.source, sample_rate)

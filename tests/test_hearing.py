@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -174,3 +176,23 @@ def test_a_model_that_wants_the_whole_recording_takes_the_one_under_way(
     assert np.array_equal(found.samples, whole.samples)
     # What was begun at the wanted rate is not decoded again.
     assert len(decoded) == (rate != begun.sample_rate)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes cannot be sent these signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_waits_for_a_pipe_can_be_interrupted(number: int) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "chordtool", "transcribe", "-"],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stderr is not None
+    try:
+        process.stdin.write(b"\0" * (1 << 21))  # no pipe holds so much: it has begun to read
+        process.stdin.flush()
+        process.send_signal(number)
+        assert process.wait(60) == 130
+        assert b"Interrupted." in process.stderr.read()
+    finally:
+        process.kill()
+        process.communicate()

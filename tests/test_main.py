@@ -1,0 +1,63 @@
+"""How the program ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chordtool.errors import ExitCode
+
+
+FULL = Path("/dev/full")
+
+
+def end(before: str, *arguments: str, stdout: int | None = subprocess.PIPE) -> tuple[int, str, str]:
+    """Status, output and complaints of a program in which something else goes on, too."""
+    script = f"import sys\nfrom chordtool.__main__ import main\n{before}\nmain()\n"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        stdout=stdout, stderr=subprocess.PIPE, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_what_was_written_and_the_status_arrive() -> None:
+    status, output, complaints = end("", "--version")
+    assert (status, complaints) == (ExitCode.OK, "")
+    assert output.startswith("chordtool ")
+    status, output, complaints = end("", "transcribe", "/nonesuch.mp3")
+    assert (status, output) == (ExitCode.SOME_FAILED, "")
+    assert complaints.startswith("error: /nonesuch.mp3 does not exist.")
+
+
+def test_what_asked_to_be_called_at_the_end_is_called_once() -> None:
+    status, output, _ = end("import atexit; atexit.register(print, 'the end')", "--version")
+    assert status == ExitCode.OK
+    assert output.count("the end") == 1
+
+
+def test_threads_are_waited_for() -> None:
+    busy = "import threading, time\nthreading.Timer(0.3, print, ['late']).start()"
+    status, output, complaints = end(busy, "--version")
+    assert (status, complaints) == (ExitCode.OK, "")
+    assert output.endswith("late\n")
+
+
+def test_a_profiler_gets_its_turn() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cProfile", "-m", "chordtool", "--version"],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert "function calls" in done.stdout
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
+def test_output_that_finds_no_room_is_an_error() -> None:
+    with FULL.open("w") as full:
+        status, _, complaints = end("", "--version", stdout=full.fileno())
+    assert status not in (ExitCode.OK, -6)
+    assert "No space left on device" in complaints
+    assert "Traceback" not in complaints

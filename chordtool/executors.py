@@ -12,8 +12,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from importlib import import_module
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from typing import Any, Final, Protocol, TypeVar
 
 from chordtool.errors import ChordtoolError, UsageError
@@ -145,7 +146,8 @@ class ProcessExecutor:
                     more = False
                     break
                 try:
-                    running[self._ready_pool().submit(function, task)] = task
+                    with _signals_wait():
+                        running[self._ready_pool().submit(function, task)] = task
                 except BrokenProcessPool:
                     broken.append(task)
                     more = False
@@ -173,12 +175,33 @@ class ProcessExecutor:
 
 
 _END: Any = object()
+_MASK: Final[frozenset[signal.Signals]] = frozenset(
+    (signal.SIGINT, signal.SIGTERM) if hasattr(signal, "pthread_sigmask") else ()
+)
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Put signals off while a worker is started: it is told what to do after it has begun, and
+    complains at length if that never comes."""
+    if not _MASK:
+        yield
+        return
+    # It lifts the mask when it is started.
+    resource_tracker.ensure_running()
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, _MASK)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
 def _start_worker() -> None:
     # Ctrl-C reaches the whole group; only the parent answers. And a worker whose parent was
     # killed would wait for ever for its next task.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if _MASK:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _MASK)  # put off by whoever started it
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
 

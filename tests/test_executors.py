@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -128,6 +129,38 @@ def test_closing_does_not_wait_for_what_is_going_on() -> None:
     assert time.monotonic() - begun < 20
     assert isinstance(worker, int)
     assert not psutil.pid_exists(worker)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="workers are started in another way")
+def test_an_interruption_waits_until_a_worker_knows_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from multiprocessing import resource_tracker, util
+
+    started: list[psutil.Process] = []
+    start = util.spawnv_passfds
+
+    def start_and_interrupt(*arguments: Any) -> int:
+        started.append(psutil.Process(start(*arguments)))
+        os.kill(os.getpid(), signal.SIGTERM)
+        return started[-1].pid
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    resource_tracker.ensure_running()  # it is started in the same way
+    earlier = signal.signal(signal.SIGTERM, interrupt)
+    executor = ProcessExecutor(1)
+    try:
+        monkeypatch.setattr(util, "spawnv_passfds", start_and_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            list(executor.run(square, [1, 2]))
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+        executor.close()
+    (worker,) = started
+    assert psutil.wait_procs([worker], timeout=20)[0]
+    assert capfd.readouterr().err == ""
 
 
 def test_workers_go_when_their_parent_is_killed(tmp_path: Path) -> None:

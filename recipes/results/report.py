@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from chordtool.evaluation import METRICS
-from recipes.results.plan import BY_NAME, DEVIATIONS, ROWS
+from recipes.results.plan import AUGMENTATIONS, BY_NAME, DEVIATIONS, ROWS
 from recipes.results.rows import read_row
 
 Documents = Mapping[str, dict[str, Any]]
@@ -64,6 +64,8 @@ def report(rows: Documents) -> str:
         _scores(rows),
         "\n### What distillation buys in stage 2 (BTC; mean of the seven / tetrads / ACQA)\n",
         _ablations(rows),
+        "\n### What augmentation buys from scratch (2E1D)\n",
+        _augmentations(rows),
         "\n### Runs\n",
         _runs(rows),
         "\n### Where this differs from the paper\n",
@@ -195,15 +197,23 @@ _ABLATIONS: Final = (
 
 
 def _ablations(rows: Documents) -> str:
-    def cell(name: str) -> str:
-        if not name:
-            return "&ndash;"
-        if name not in rows:
-            return NOT_RUN
-        return " / ".join(f"{points(rows, name, k):.1f}" for k in ("mean", "tetrads", "acqa"))
-
-    body = [[labels, *(cell(name) for name in names)] for labels, names in _ABLATIONS]
+    body = [[labels, *(_cell(rows, name) for name in names)] for labels, names in _ABLATIONS]
     return _table(["labels", "KD off", "plain KD", "selective KD"], body)
+
+
+def _cell(rows: Documents, name: str) -> str:
+    if not name:
+        return "&ndash;"
+    if name not in rows:
+        return NOT_RUN
+    return " / ".join(f"{points(rows, name, k):.1f}" for k in ("mean", "tetrads", "acqa"))
+
+
+def _augmentations(rows: Documents) -> str:
+    changed = ", ".join(f"`{name}` {value:g}" for name, value in AUGMENTATIONS["all"].items())
+    heads = ["none", "pitch shift", f"pitch shift and {changed}"]
+    names = ("2e1d-augment-none", "2e1d-baseline", "2e1d-augment-all")
+    return _table(heads, [[_cell(rows, name) for name in names]])
 
 
 def _runs(rows: Documents) -> str:

@@ -10,7 +10,6 @@ import pytest
 
 from chordtool.errors import ExitCode
 
-
 FULL = Path("/dev/full")
 
 

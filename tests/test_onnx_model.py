@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -64,6 +65,28 @@ def test_an_installation_without_the_packaged_model_says_so(
     with pytest.raises(ModelUnavailableError) as caught:
         default.load()
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("content", [b"", b"no model"])
+def test_a_damaged_packaged_model_is_an_error_with_a_hint(
+    content: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.onnx").write_bytes(content)
+    monkeypatch.setattr(default, "PATH", tmp_path / "broken.onnx")
+    with pytest.raises(ChordtoolError) as caught:
+        default.load()
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", [b"plain.onnx", "Mod\u00e8le.onnx".encode(), b"\xff.onnx"])
+def test_the_packaged_model_works_wherever_it_is(
+    name: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / os.fsdecode(name)
+    path.write_bytes(tiny_student())
+    monkeypatch.setattr(default, "PATH", path)
+    wanted = OnnxModel(tiny_student()).logits(FEATURES)
+    np.testing.assert_array_equal(default.load().logits(FEATURES), wanted)
 
 
 def test_the_card_is_read_without_onnx_runtime(tmp_path: Path) -> None:

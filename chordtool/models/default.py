@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,12 @@ def load() -> OnnxModel:
     Raises:
         ModelUnavailableError: this installation came without it.
     """
-    return OnnxModel(read(), threads=min(2, os.cpu_count() or 1))
+    try:
+        with PATH.open("rb") as file:
+            data = mmap(file.fileno(), 0, access=ACCESS_READ)
+    except (OSError, ValueError):  # ValueError: it is empty
+        raise _missing() from None
+    return OnnxModel(data, path=PATH, threads=min(2, os.cpu_count() or 1))
 
 
 def read() -> bytes:
@@ -30,7 +36,11 @@ def read() -> bytes:
     try:
         return PATH.read_bytes()
     except OSError:
-        raise ModelUnavailableError(
-            "The packaged model is missing from this installation.",
-            hint="Install chordtool again: pipx reinstall chordtool.",
-        ) from None
+        raise _missing() from None
+
+
+def _missing() -> ModelUnavailableError:
+    return ModelUnavailableError(
+        "The packaged model is missing from this installation.",
+        hint="Install chordtool again: pipx reinstall chordtool.",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from mmap import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ class OnnxModel:
 
     Args:
         data: the file.
+        path: where the file is, if nobody but its owner can have changed it since; then ONNX
+            Runtime reads it there, which spares a copy.
         threads: batches that are answered at the same time, one thread each. Results do not
             depend on it.
 
@@ -44,12 +47,14 @@ class OnnxModel:
         ModelError: the file is broken, hostile, or not what its card says.
     """
 
-    def __init__(self, data: bytes, *, threads: int = 1) -> None:
+    def __init__(
+        self, data: bytes | mmap, *, path: Path | None = None, threads: int = 1
+    ) -> None:
         facts = inspect(data)
         _check_interface(facts)
         self.card: ModelCard = facts.card
         self.windows: Windows = facts.card.windows
-        self._data: bytes | None = data
+        self._source: bytes | str | None = _utf8(path) or bytes(data)
         self.threads = threads
         self._session: onnxruntime.InferenceSession | None = None
 
@@ -97,14 +102,14 @@ class OnnxModel:
         try:
             with bounded_memory():
                 self._session = onnxruntime.InferenceSession(
-                    self._data,
+                    self._source,
                     options,
                     providers=["CPUExecutionProvider"],
                     enable_fallback=0,  # it would be announced on standard output
                 )
         except Exception as error:  # ONNX Runtime has no common base class of its errors
             raise _failed("cannot be loaded", error) from None
-        self._data = None
+        self._source = None
 
     def features(self, samples: Samples) -> Features:
         """Log constant-Q features, float32 [frames, bins], not normalised."""
@@ -208,6 +213,14 @@ class Hearing:
     def close(self) -> None:
         """Give up on the recording."""
         self._windows.close()
+
+
+def _utf8(path: Path | None) -> str | None:
+    """A path as ONNX Runtime takes it; names may be made of any bytes, and then it takes none."""
+    try:
+        return str(path).encode().decode() if path else None
+    except UnicodeEncodeError:
+        return None
 
 
 def _stop(options: Any) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
+from mmap import mmap
 from typing import Final
 
 from chordtool.errors import ModelError
@@ -52,7 +53,7 @@ class OnnxFacts:
     outputs: dict[str, tuple[int | str, ...]] = field(default_factory=dict)
 
 
-def inspect(data: bytes) -> OnnxFacts:
+def inspect(data: bytes | mmap) -> OnnxFacts:
     """Check a file and read its card.
 
     Args:

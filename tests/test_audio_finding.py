@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,15 @@ def test_a_loop_of_links_ends(library: Path) -> None:
     (library / "disc 2" / "up").symlink_to(library)
     (library / "disc 2" / "here").symlink_to(".")
     assert len(find_audio([library])) == 4
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no such files")
+def test_pipes_and_devices_are_not_waited_for(library: Path) -> None:
+    os.mkfifo(library / "player.mp3")
+    (library / "silence.wav").symlink_to("/dev/zero")
+    (library / "gone.mp3").symlink_to("nowhere")
+    found = names(find_audio([library, f"{library}/*.[mw]*"]), library)
+    assert found == ["a.WAV", "b.mp3", "gone.mp3", "disc 2/c.flac", "disc 2/deep/d.opus"]
 
 
 def test_links_out_of_a_folder_are_followed(

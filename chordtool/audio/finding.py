@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -34,8 +35,9 @@ def find_audio(
 
     A file is taken whatever its name. A folder stands for the recordings in it and below it,
     sorted, known by :data:`AUDIO_SUFFIXES`, hidden ones left out; links are followed, a folder
-    is entered once. A name with ``*``, ``?`` or ``[`` that is no file is a pattern, where ``**``
-    means any depth. ``-`` stays as it is.
+    is entered once, and what is no file at all, such as a pipe or a device, is left out. A name
+    with ``*``, ``?`` or ``[`` that is no file is a pattern, where ``**`` means any depth. ``-``
+    stays as it is.
 
     What stands for no recording stays as it is, too, so that :func:`load` fails on it alone and
     the others still come out.
@@ -79,7 +81,7 @@ def _expand(path: str, on_error: OnError) -> list[Path]:
     for match in sorted(glob.glob(path, recursive=True)):  # noqa: PTH207
         if os.path.isdir(match):  # noqa: PTH112
             recordings.extend(_walk(match, on_error))
-        elif _is_audio(match):
+        elif _is_audio(match) and not _is_special(match):
             recordings.append(Path(match))
     return recordings
 
@@ -98,9 +100,19 @@ def _walk(top: str, on_error: OnError) -> Iterator[Path]:
         entered.add((status.st_dev, status.st_ino))
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and _is_audio(name):
-                yield Path(folder, name)
+            path = os.path.join(folder, name)  # noqa: PTH118
+            if not name.startswith(".") and _is_audio(name) and not _is_special(path):
+                yield Path(path)
 
 
 def _is_audio(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES  # noqa: PTH122
+
+
+def _is_special(path: str) -> bool:
+    """Whether it is a pipe, a device or a socket: reading one may never end."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116
+    except OSError:
+        return False  # it will fail on its own
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))

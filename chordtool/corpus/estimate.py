@@ -62,8 +62,9 @@ def audio_seconds(paths: Sequence[str]) -> float:
     step = max(1, len(paths) // SAMPLED_FILES)
     heard = heard_bytes = 0.0
     for path, size in list(zip(paths, sizes, strict=True))[::step]:
-        seconds = header_seconds(path)
-        if seconds and size:
+        # Without a size it is empty, away, or a pipe, which would keep us waiting.
+        seconds = header_seconds(path) if size else None
+        if seconds:
             heard, heard_bytes = heard + seconds, heard_bytes + size
     per_byte = heard / heard_bytes if heard_bytes else 1 / _BYTES_PER_SECOND
     return sum(sizes) * per_byte

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from chordtool.audio.mono import shown
 from chordtool.audio.signals import Signals, open_signals
 from chordtool.constantq import log_cqt
 from chordtool.corpus.compact import STEP_NATS, encode
@@ -89,13 +90,19 @@ def label_recording(recipe: Recipe, corpus: str, job: Job) -> Outcome:
     except (CorpusWriteError, ModelUnavailableError):
         raise
     except ChordtoolError as error:
-        return Outcome(FAILED, error=error.message)
+        return Outcome(FAILED, error=_without_name(error.message, job.path))
     except MemoryError:
         return Outcome(FAILED, error="There is not enough memory.")
     except Exception as error:
         # One odd recording must not end a run of a hundred thousand.
         first = (str(error).splitlines() or [""])[0]
         return Outcome(FAILED, error=f"Unexpected {type(error).__name__}: {first}")
+
+
+def _without_name(message: str, path: str) -> str:
+    """A message about a recording as its row has it: the same reason is the same text."""
+    name = shown(path)
+    return f"It{message.removeprefix(name)}" if message.startswith(f"{name} ") else message
 
 
 def _label(recipe: Recipe, path: Path, job: Job, old: Recording | None) -> Outcome:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import functools
 import math
 import os
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from chordtool.audio import Limits
 from chordtool.corpus.claims import EXPIRY_SECONDS, Claims
 from chordtool.corpus.folder import Corpus
 from chordtool.corpus.labelling import (
@@ -33,7 +35,8 @@ from chordtool.executors import Executor
 from chordtool.files import PART_PATTERN
 
 _POLL_SECONDS: Final = 0.5
-_CHANGED: Final = "The file was changed while it was being read."
+_LARGEST_FILE: Final = Limits().decoded_bytes
+"""Bytes. No recording takes more encoded than it may take decoded."""
 
 
 @dataclass(frozen=True)
@@ -201,8 +204,7 @@ class _Run:
             try:
                 file = _look_at(path)
             except OSError as error:
-                message = _CHANGED if isinstance(error, _ChangedError) else _reason(error)
-                self._write(path, Row(path, FAILED, error=message))
+                self._write(path, Row(path, FAILED, error=_reason(error)))
                 continue
             if not self._claims.take(file.sha256):
                 self._deferred[path] = file.sha256
@@ -282,26 +284,32 @@ def _tidy(corpus: Corpus, claims: Claims) -> None:
             part.unlink(missing_ok=True)
 
 
-class _ChangedError(OSError):
-    """A file did not hold still."""
+class _UnfitError(OSError):
+    """A file that is not even hashed, and why."""
 
 
 def _look_at(path: str) -> _File:
     """Hash a file.
 
     Raises:
-        OSError: it cannot be read, or it changes all the time.
+        OSError: it cannot be read, is no file or too large, or changes all the time.
     """
     for _ in range(2):
         before = os.stat(path)  # noqa: PTH116 - Path drops what a name cannot hold
+        if not stat.S_ISREG(before.st_mode):
+            raise _UnfitError("It is no file but a folder, a pipe or a device.")
+        if before.st_size > _LARGEST_FILE:
+            raise _UnfitError(f"It is larger than {_LARGEST_FILE >> 30} GiB.")
         digest = sha256_of(Path(path))
         after = os.stat(path)  # noqa: PTH116
         if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
             return _File(after.st_size, after.st_mtime_ns, digest)
-    raise _ChangedError
+    raise _UnfitError("The file was changed while it was being read.")
 
 
 def _reason(error: OSError) -> str:
+    if isinstance(error, _UnfitError):
+        return str(error)
     if isinstance(error, FileNotFoundError):
         return "It does not exist, or not any more."
     return f"It cannot be read: {error.strerror or error}."

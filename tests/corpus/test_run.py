@@ -17,6 +17,7 @@ import soundfile
 from chordtool.corpus import labelling
 from chordtool.corpus import run as running
 from chordtool.corpus.claims import Claims
+from chordtool.corpus.estimate import estimate
 from chordtool.corpus.folder import Corpus
 from chordtool.corpus.labelling import CorpusWriteError, sha256_of
 from chordtool.corpus.recipe import Recipe, make_recipe, parse_front_end
@@ -253,6 +254,25 @@ def test_recordings_that_cannot_be_labelled_are_rows_with_a_reason(
     assert rows[str(music / "two\nlines.wav")].status == "labelled"
     assert rows[str(music / "liar.wav")].seconds == pytest.approx(2.3, abs=0.01)
     assert rows[str(music / "gone.wav")].error == "It does not exist, or not any more."
+    assert rows[str(music / "empty.wav")].error == "It is empty."
+    assert rows[str(music / "text.mp3")].error == "It holds no audio that can be read."
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no such files")
+def test_what_would_never_end_is_a_row_with_a_reason(
+    recipe: Recipe, music: Path, tmp_path: Path
+) -> None:
+    os.mkfifo(music / "player.mp3")
+    (music / "silence.wav").symlink_to("/dev/zero")
+    with (music / "sparse.wav").open("wb") as file:
+        file.truncate(1 << 38)
+    paths = [str(music / name) for name in ("player.mp3", "silence.wav", "sparse.wav")]
+    assert estimate(recipe, paths[:2], 1).audio_seconds == 0
+    corpus = Corpus.create(tmp_path / "c", recipe.describe())
+    summary = label_corpus(corpus, recipe, plan(corpus, paths), SerialExecutor())
+    special = "It is no file but a folder, a pipe or a device."
+    reasons = [special, special, "It is larger than 128 GiB."]
+    assert summary.failures == list(zip(paths, reasons, strict=True))
 
 
 def test_failed_recordings_are_tried_again(label: Label, music: Path, tmp_path: Path) -> None:

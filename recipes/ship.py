@@ -1,16 +1,17 @@
 """Make a trained student the model that comes inside the package.
 
-    python -m recipes.ship RUN --validation /work/data/val
+    python -m recipes.ship RUN --labels ../data/rendered --labels ../data/generated
 
-Chooses on validation songs what a change of chord costs the decoder and how far each quality is
-favoured, then writes ``default.onnx`` into the package, with a card that says what it was trained
-on. Test songs play no part in it.
+Chooses on the songs that validated the run what a change of chord costs the decoder and how far
+each quality is favoured, then writes ``default.onnx`` into the package, with a card that says what
+it was trained on. Test songs play no part in it.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from chordtool.decoding import Decoding, decode
 from chordtool.export import export, export_run
 from chordtool.models.onnx import OnnxModel
 from chordtool.models.students import from_onnx
+from chordtool.training.sources import song_names
 from chordtool.types import Logits
 from chordtool.vocabulary import LARGE
 
@@ -38,9 +40,10 @@ LEAST_GAIN = 2e-4
 METRICS = ("root", "thirds", "triads", "sevenths", "tetrads", "majmin", "mirex")
 TARGET = Path(__file__).resolve().parents[1] / "chordtool/models/data/default.onnx"
 DATA = {
-    "pop909-rendered": "803 songs of POP909 (MIT), many of them twice, rendered with FluidR3 "
-    "(MIT), TimGM6mb (GPL-2), GMbank (public domain) and OPL-3 (CC BY-SA 4.0)",
-    "synth-songs": "410 generated songs and chord takes, rendered with the same fonts",
+    "pop909-rendered": "803 songs of POP909 (MIT), two or three times each, rendered with FluidR3 "
+    "(MIT), TimGM6mb (GPL-2), GMbank (public domain) and OPL-3 (CC BY-SA 4.0), and with timbres "
+    "drawn at random",
+    "synth-songs": "300 generated songs and chord takes, rendered with the same fonts",
     "unlabelled": "freely licensed game and album music, labelled by the teachers lv (MIT) and "
     "crema (BSD-2-Clause)",
 }
@@ -56,10 +59,19 @@ class Song:
     labels: tuple[str, ...]
 
 
-def hear(model: OnnxModel, folder: Path) -> list[Song]:
-    """Frame logits of a folder of labelled audio."""
+def validated(run: Path, folders: Sequence[Path]) -> list[Path]:
+    """The label files of the songs that validated a run."""
+    names = set(json.loads((run / "split.json").read_text())["validation"])
+    pattern = json.loads((run / "config.json").read_text())["song_pattern"]
+    files = [path for folder in folders for path in sorted(folder.rglob("*.lab"))]
+    songs = song_names(files, pattern)
+    return [path for path, song in zip(files, songs, strict=True) if song in names]
+
+
+def hear(model: OnnxModel, files: Sequence[Path]) -> list[Song]:
+    """Frame logits of recordings, by the label files beside them."""
     songs = []
-    for labels in sorted(folder.rglob("*.lab")):
+    for labels in files:
         recording = audio.load(labels.with_suffix(".flac"), model.card.front_end.sample_rate)
         intervals, reference = mir_eval.io.load_labeled_intervals(str(labels))
         logits = model.logits(model.features(recording.samples))
@@ -124,13 +136,14 @@ def main() -> None:
     """Choose, describe, export."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--validation", type=Path, required=True)
+    parser.add_argument("--labels", type=Path, action="append", required=True)
     parser.add_argument("--recipe", default="recipes/README.md")
     parser.add_argument("--target", type=Path, default=TARGET)
     arguments = parser.parse_args()
     trial = arguments.run / "trial.onnx"
     export_run(arguments.run, trial, overwrite=True)
-    songs = hear(OnnxModel.from_file(trial), arguments.validation)
+    songs = hear(OnnxModel.from_file(trial), validated(arguments.run, arguments.labels))
+    print(f"{len(songs)} validation recordings", flush=True)
     penalty, favour, best = choose(songs)
     module, card = from_onnx(trial)
     training = {k: v for k, v in card.training.items() if k in ("epoch", "step", "command")}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+import struct
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,9 +14,10 @@ import soundfile
 from onnx import helper, numpy_helper
 
 from chordtool import audio
+from chordtool.bounds import bounded_memory
 from chordtool.errors import AudioError, ModelError
-from chordtool.models.bounds import bounded_memory
 from chordtool.models.onnx import OnnxModel
+from tests.clips import CODECS, encode
 from tests.tiny_student import tiny_model
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the limit")
@@ -40,11 +43,43 @@ def test_a_few_bytes_cannot_ask_for_a_terabyte() -> None:
 
 
 @linux_only
-def test_the_limit_is_gone_afterwards_however_often_it_was_entered() -> None:
+def test_the_narrowest_limit_counts_and_all_are_gone_afterwards() -> None:
     before = resource.getrlimit(resource.RLIMIT_AS)
-    with bounded_memory(), bounded_memory():
-        assert resource.getrlimit(resource.RLIMIT_AS) != before
+    with bounded_memory(1 << 40):
+        wide = resource.getrlimit(resource.RLIMIT_AS)
+        assert wide != before
+        with bounded_memory(1 << 30), bounded_memory(1 << 35):
+            assert resource.getrlimit(resource.RLIMIT_AS)[0] < wide[0] - (1 << 39)
+        assert resource.getrlimit(resource.RLIMIT_AS) == wide
     assert resource.getrlimit(resource.RLIMIT_AS) == before
+
+
+@linux_only
+def test_a_header_that_claims_millions_of_samples_cannot_take_gigabytes(tmp_path: Path) -> None:
+    path = encode(
+        tmp_path / "claims.m4a", np.zeros((22_050, 1), np.float32), 22_050, *CODECS["m4a"]
+    )
+    data = bytearray(path.read_bytes())
+    for box, place, values in (
+        (b"stsz", 8, (16, 80_000_000)),  # all samples have 16 bytes, and there are so many
+        (b"stsc", 12, (1, 80_000_000, 1)),  # all of them in the first chunk
+        (b"stts", 12, (80_000_000, 1024)),
+    ):
+        at = data.index(box) + place
+        data[at : at + 4 * len(values)] = struct.pack(f">{len(values)}I", *values)
+    path.write_bytes(data)
+    code = (
+        "import resource, sys; from pathlib import Path; from chordtool import audio\n"
+        "try: audio.load(Path(sys.argv[1]), 22_050)\n"
+        "except audio.loading.AudioError as error: print(error)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, check=True
+    )
+    said, peak = done.stdout.splitlines()
+    assert "can be read" in said
+    assert int(peak) < 1300
 
 
 def test_a_model_that_does_not_load_leaves_standard_output_alone(

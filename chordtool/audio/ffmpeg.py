@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chordtool.audio.mono import BLOCK_SAMPLES, MonoSignal, SourceFacts, clean_text
+from chordtool.bounds import HEADER_BYTES, bounded_memory
 
 _OPTIONS: Final = {"protocol_whitelist": "none"}
 """A playlist that calls itself a song must not open other files, let alone the network."""
@@ -32,9 +33,11 @@ def decode(file: BinaryIO, signal: MonoSignal) -> tuple[SourceFacts, bool]:
         Exception: FFmpeg does not know the file, or it has no audio track.
     """
     file.seek(0)
-    with av.open(
-        file, "r", options=_OPTIONS, buffer_size=_BUFFER_BYTES, metadata_errors="replace"
-    ) as container:
+    with bounded_memory(HEADER_BYTES):
+        opened = av.open(
+            file, "r", options=_OPTIONS, buffer_size=_BUFFER_BYTES, metadata_errors="replace"
+        )
+    with opened as container:
         track = container.streams.best("audio")
         if track is None:
             raise ValueError("it has no audio track")

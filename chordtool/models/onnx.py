@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chordtool.bounds import NETWORK_BYTES, bounded_memory
 from chordtool.constantq import CqtStream, log_cqt
 from chordtool.errors import ModelError, ModelUnavailableError
-from chordtool.models.bounds import bounded_memory
 from chordtool.models.card import ModelCard
 from chordtool.models.onnx_file import MAX_BYTES, OnnxFacts, inspect
 from chordtool.models.seal import check_seal
@@ -47,9 +47,7 @@ class OnnxModel:
         ModelError: the file is broken, hostile, or not what its card says.
     """
 
-    def __init__(
-        self, data: bytes | mmap, *, path: Path | None = None, threads: int = 1
-    ) -> None:
+    def __init__(self, data: bytes | mmap, *, path: Path | None = None, threads: int = 1) -> None:
         facts = inspect(data)
         _check_interface(facts)
         self.card: ModelCard = facts.card
@@ -100,7 +98,7 @@ class OnnxModel:
         # Neither does it gain by weights laid out anew, and a graph's two copies cost memory.
         options.add_session_config_entry("session.disable_prepacking", "1")
         try:
-            with bounded_memory():
+            with bounded_memory(NETWORK_BYTES):
                 self._session = onnxruntime.InferenceSession(
                     self._source,
                     options,
@@ -144,7 +142,7 @@ class OnnxModel:
         watchdog.daemon = True
         try:
             watchdog.start()
-            with bounded_memory():
+            with bounded_memory(NETWORK_BYTES):
                 answer: Any = self._session.run([OUTPUT], {INPUT: batch}, options)[0]
         except Exception as error:  # as above
             raise _failed("failed on this recording", error) from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -241,12 +241,17 @@ def audio_digest(path: Path) -> str:
 
 
 def _metadata(path: Path) -> dict[str, Any] | None:
-    """What a cached file says about itself; ``None`` if it is missing or broken."""
+    """What a cached file says about itself; ``None`` if it is missing or damaged."""
     try:
         found: dict[str, Any] = json.loads(slices.metadata(path)[_KEY])
-    except (ChordtoolError, KeyError, ValueError):
+        tensors = {
+            name: slices.rows(path, (name,), 0, tensor.shape[0])[0]
+            for name, tensor in slices.layout(path).items()
+        }
+        expected = found.pop("sha256", None)  # files of earlier versions have none
+    except (ChordtoolError, KeyError, ValueError, AttributeError, IndexError):
         return None
-    return found
+    return found if expected in (None, _digest(tensors, found)) else None
 
 
 _KEY: Final = "chordtool.cache"
@@ -256,9 +261,19 @@ def _write(
     path: Path, tensors: dict[str, NDArray[np.float16]], metadata: dict[str, object]
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    described = {**metadata, "sha256": _digest(tensors, metadata)}
     with atomic_write(path) as file:
-        file.write(save(tensors, metadata={_KEY: json.dumps(metadata)}))
+        file.write(save(tensors, metadata={_KEY: json.dumps(described)}))
     slices.forget(path)
+
+
+def _digest(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, object]) -> str:
+    """sha256 of all that a cached file holds."""
+    total = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(tensors):
+        total.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
+        total.update(np.ascontiguousarray(tensors[name]).data)
+    return total.hexdigest()
 
 
 def summary(matches: Iterable[Matches], failed: dict[Path, str]) -> list[str]:

@@ -177,6 +177,19 @@ def test_a_damaged_cache_is_computed_anew(tmp_path: Path, songs: Path) -> None:
     assert len(slices.rows(path, ("features",), 0, n)[0]) == frames
 
 
+def test_a_single_bit_of_the_cache_is_noticed(tmp_path: Path, songs: Path) -> None:
+    song, cache = songs / "song-0.wav", Cache(tmp_path)
+    target, frames, seconds = cache.features(song, "ab" * 32, FrontEnd())
+    good = target.read_bytes()
+    for at in (good.index(b"seconds") + 11, len(good) // 2, len(good) - 1):
+        bad = bytearray(good)
+        bad[at] ^= 1
+        target.write_bytes(bad)
+        slices.forget(target)
+        assert cache.features(song, "ab" * 32, FrontEnd()) == (target, frames, seconds)
+        assert target.read_bytes() == good
+
+
 def test_another_front_end_is_another_file(tmp_path: Path, songs: Path) -> None:
     cache = Cache(tmp_path)
     one, *_ = cache.features(songs / "song-0.wav", "ab" * 32, FrontEnd())

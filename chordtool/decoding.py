@@ -241,7 +241,8 @@ def _segment(
     top: int,
 ) -> Segment:
     mean = np.exp(scores[run.first : run.stop]).mean(axis=0)
-    ranked = [int(i) for i in np.argsort(-mean, kind="stable") if i != run.index][:top]
+    likeliest = np.argsort(-mean, kind="stable")[: top + 1].tolist()
+    ranked = [i for i in likeliest if i != run.index][:top]
     return Segment(
         start=float(edges[run.first]),
         end=float(edges[run.stop]),

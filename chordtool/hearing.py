@@ -12,7 +12,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -210,6 +210,9 @@ def ahead(sources: Sequence[str]) -> Iterator[UnderWay | None]:
     if len(sources) != 1 or not os.path.isfile(sources[0]):  # noqa: PTH113 - Path raises on NUL
         yield None
         return
+    with suppress(ImportError, OSError):  # where libsndfile is missing, FFmpeg may be there
+        # Here, because the decoder's thread would have to wait for the interpreter.
+        from chordtool.audio import libsndfile  # noqa: F401
     begun = UnderWay(Path(sources[0]), USUAL_RATE)
     try:
         begun.start()

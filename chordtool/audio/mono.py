@@ -16,11 +16,11 @@ from chordtool.types import Samples
 
 QUALITY: Final = "HQ"
 """soxr's recipe: 20 bits of precision. Halving the rate, it costs what the cheaper ones cost."""
-BLOCK_SAMPLES: Final = 1 << 18
+BLOCK_SAMPLES: Final = 1 << 20
 """Samples (frames times channels) that a decoder hands over at a time, roughly.
 
-Large, because each block takes the interpreter's lock a few times, and another thread that
-imports modules holds on to it for milliseconds.
+Large (12 s of stereo, 4 MiB), because each block takes the interpreter's lock a few times, and
+another thread that imports modules holds on to it for milliseconds.
 """
 LOUDEST: Final = 1e9
 """Samples beyond this are broken data, not sound: they are cut off before they can overflow."""

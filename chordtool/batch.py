@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -115,12 +116,13 @@ def run(tasks: Sequence[Task], settings: Settings, n_jobs: int = 1) -> Iterator[
         ModelUnavailableError, ModelError, UsageError: the model cannot be used at all.
     """
     wanted: list[Task] = []
+    recordings = _identities(task.source for task in tasks)
     for task in tasks:
-        early = _without_work(task, settings)
-        if early is None:
-            wanted.append(task)
+        left = _left_to_do(task, settings, recordings)
+        if isinstance(left, Task):
+            wanted.append(left)
         else:
-            yield early
+            yield left
     if not wanted:
         return
     transcriber: Transcriber | None = settings.transcriber()
@@ -164,17 +166,39 @@ def write_files(found: Transcription, task: Task, options: FormatOptions) -> Non
         raise failure
 
 
-def _without_work(task: Task, settings: Settings) -> Outcome | None:
+def _identities(paths: Iterable[Path]) -> set[tuple[int, int]]:
+    """Files by what they are: whatever their names, a link and what it links to are the same."""
+    found: set[tuple[int, int]] = set()
+    for path in paths:
+        with suppress(OSError):
+            state = path.stat()
+            found.add((state.st_dev, state.st_ino))
+    return found
+
+
+def _left_to_do(task: Task, settings: Settings, recordings: Set[tuple[int, int]]) -> Task | Outcome:
+    """The task without the files that are to be left alone, or what becomes of it at once."""
     existing = [path for _, path in task.outputs if path.exists()]
-    if not existing or settings.existing == "overwrite":
-        return None
+    if not existing:
+        return task
     if settings.existing == "skip":
-        return Outcome(task.source, SKIPPED) if len(existing) == len(task.outputs) else None
+        missing = tuple(output for output in task.outputs if output[1] not in existing)
+        return replace(task, outputs=missing) if missing else Outcome(task.source, SKIPPED)
+    if settings.existing != "overwrite":
+        return Outcome(
+            task.source,
+            FAILED,
+            message=f"{existing[0]} exists already.",
+            hint="Use --skip-existing or --overwrite.",
+        )
+    spared = next((path for path in existing if _identities([path]) & recordings), None)
+    if spared is None:
+        return task
     return Outcome(
         task.source,
         FAILED,
-        message=f"{existing[0]} exists already.",
-        hint="Use --skip-existing or --overwrite.",
+        message=f"{spared} is one of the recordings, and would be written over.",
+        hint="Choose another name or folder with -o.",
     )
 
 

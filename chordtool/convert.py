@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from chordtool.formats import (
     format_for_path,
     read_transcription,
     render,
+    spare_terminal,
 )
 from chordtool.segments import Alternative, Segment, Transcription
 
@@ -73,6 +75,7 @@ def convert_file(
     conversion: Conversion,
     *,
     format_name: str | None = None,
+    usual_format: str = "lab",
     options: FormatOptions | None = None,
     overwrite: bool = False,
 ) -> bytes | None:
@@ -83,11 +86,13 @@ def convert_file(
         target: where it goes; ``None`` to have the bytes back.
         conversion: what happens on the way.
         format_name: the target's format, if its suffix does not say it.
+        usual_format: the format where neither says it, since there is no target.
         options: what the caller asks of the format.
         overwrite: replace a target that exists.
 
     Raises:
-        UsageError: the target's format is unknown, or the target is the source.
+        UsageError: the target's format is unknown, the target is the source, a terminal cannot
+            show the format, or a recording that is to be embedded is not named.
         FormatError: the source cannot be read, or the target exists or cannot be written.
         LabelError: the source has a label that is not a chord.
     """
@@ -95,11 +100,15 @@ def convert_file(
         raise UsageError(f"{target} would be written over itself.", hint="Choose another name.")
     if target is not None and target.exists() and not overwrite:
         raise FormatError(f"{target} exists already.", hint="Use --overwrite, or another name.")
+    options = options or FormatOptions()
     if format_name is None:
-        format_name = "lab" if target is None else format_for_path(target).name
+        format_name = usual_format if target is None else format_for_path(target).name
+    if target is None:
+        spare_terminal(format_name)
+    _look_for_audio(options)
     found = read_transcription(source)
     found = replace(found, source=found.source or str(source))
-    chosen = replace(options or FormatOptions(), capo=conversion.capo, target=target)
+    chosen = replace(options, capo=conversion.capo, target=target)
     data = render(convert(found, conversion), format_name, chosen)
     if target is None:
         return data
@@ -112,6 +121,16 @@ def convert_file(
             hint="Choose a folder that exists and that you may write to.",
         ) from None
     return None
+
+
+def _look_for_audio(options: FormatOptions) -> None:
+    if options.audio is None:
+        if options.embed_audio:
+            raise UsageError(
+                "The recording that is to be embedded is not known.", hint="Name it with --audio."
+            )
+    elif not options.embed_audio and not options.audio.exists():
+        warnings.warn(f"{options.audio} is not there; the page will ask for it.", stacklevel=3)
 
 
 def majmin_label(label: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from chordtool.audio import find_audio
 from chordtool.errors import UsageError
-from chordtool.formats import FormatOptions, format_for_path, load_format, render
+from chordtool.formats import FormatOptions, format_for_path, load_format, render, spare_terminal
 from chordtool.hearing import UnderWay
 from chordtool.transcriber import Transcriber
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from chordtool import batch
 
 STANDARD_INPUT = "-"
+STANDARD_OUTPUT = "-"
 FOLDER_ENDS = ("/", "\\")
 """A target that ends in one of them is a folder, there or not."""
 
@@ -27,8 +28,12 @@ class Request:
 
     sources: tuple[str, ...]
     output: str | None = None
-    """A file, a folder, or ``None`` for standard output."""
+    """A file, a folder, or ``None`` or ``"-"`` for standard output."""
     formats: tuple[str, ...] = ()
+    """What is asked for."""
+    usual_formats: tuple[str, ...] = ()
+    """What the settings say; the suffix of a file has more weight, and only one goes to standard
+    output."""
     model: str = "default"
     vocabulary: str | None = None
     n_jobs: int = 0
@@ -41,7 +46,17 @@ class Request:
     @property
     def to_stdout(self) -> bool:
         """Whether the result goes to standard output."""
-        return self.output is None
+        return self.output in (None, STANDARD_OUTPUT)
+
+    @property
+    def for_stdout(self) -> tuple[str, ...]:
+        """The formats for standard output."""
+        return self.formats or self.usual_formats[:1] or ("lab",)
+
+    @property
+    def for_folder(self) -> tuple[str, ...]:
+        """The formats that go to a folder."""
+        return self.formats or self.usual_formats or ("lab",)
 
     @property
     def settings(self) -> batch.Settings:
@@ -71,16 +86,16 @@ def to_bytes(request: Request, stdin: BinaryIO, begun: UnderWay | None = None) -
         begun: the request's recording, if it is one that is being decoded already.
 
     Raises:
-        UsageError: there are several recordings or formats.
+        UsageError: there are several recordings or formats, or a terminal cannot show the format.
         AudioError, ModelError, ModelUnavailableError, FormatError: as they happen.
     """
-    formats = request.formats or ("lab",)
+    formats = request.for_stdout
     many = len(formats) > 1
     recordings = find_audio(request.sources)
     if many or (len(recordings) > 1 and not load_format(formats[0]).joinable):
         what = "formats" if many else "recordings"
         raise UsageError(f"Several {what} need a place to go.", hint="Name a folder with -o DIR/.")
-    load_format(formats[0])
+    spare_terminal(formats[0])
     transcriber = Transcriber(
         request.model,
         vocabulary=request.vocabulary,
@@ -131,14 +146,15 @@ def plan(request: Request) -> tuple[list[batch.Task], list[batch.Outcome]]:
     if not target.exists() and not request.output.endswith(FOLDER_ENDS):
         _refuse_file_name(target)
     given = [Path(source) for source in request.sources]
-    return batch.plan(recordings, given, target, request.formats or ("lab",))
+    return batch.plan(recordings, given, target, request.for_folder)
 
 
 def _is_file_name(text: str, target: Path, sources: Sequence[str]) -> bool:
     """Whether ``-o`` means a file: it has a suffix and is no folder, nor does it say so."""
     if text.endswith(FOLDER_ENDS) or target.is_dir():
         return False
-    return target.suffix != "" and not any(Path(source).is_dir() for source in sources)
+    folders = (source for source in sources if source != STANDARD_INPUT and Path(source).is_dir())
+    return target.suffix != "" and not any(folders)
 
 
 def _refuse_file_name(folder: Path) -> None:

@@ -158,6 +158,28 @@ def test_a_file_that_exists_is_left_alone_unless_asked(
     assert target.read_text().startswith("start,end")
 
 
+def test_a_format_of_the_settings_gives_way_to_the_suffix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CHORDTOOL_CONVERT_FORMAT", "csv")
+    song, target = str(GOLDEN / "song.lab"), tmp_path / "song.lrc"
+    assert run(["convert", song, str(target)]) == ExitCode.OK
+    assert target.read_text().startswith("[ti:")
+    assert run(["convert", song, "-"]) == ExitCode.OK
+    assert capfd.readouterr().out.startswith("start,end")
+
+
+def test_a_recording_that_is_missing_is_not_passed_over_in_silence(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    song, page = str(GOLDEN / "song.lab"), tmp_path / "page.html"
+    assert run(["convert", song, str(page), "--embed-audio"]) == ExitCode.USAGE
+    assert "--audio" in capfd.readouterr().err
+    assert not page.exists()
+    assert run(["convert", song, str(page), "--audio", "nosuch.mp3"]) == ExitCode.OK
+    assert "warning: nosuch.mp3 is not there" in capfd.readouterr().err
+
+
 def test_a_target_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="cannot be written"):
         convert_file(GOLDEN / "song.lab", tmp_path / "no" / "folder.lab", Conversion())

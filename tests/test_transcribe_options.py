@@ -96,3 +96,71 @@ def test_the_page_links_to_the_recording_or_holds_it(
     assert 'src="data:audio/mpeg;base64,' in (tmp_path / "whole.html").read_text("utf-8")
     assert transcribe("-f", "html") == ExitCode.OK
     assert 'clip.mp3">' in capfd.readouterr().out
+
+
+def test_a_dash_is_standard_output_and_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert transcribe("-o", "-", "-f", "csv") == ExitCode.OK
+    assert capfd.readouterr().out.startswith("start,end,label")
+    assert not (tmp_path / "-").exists()
+
+
+def test_a_recording_is_never_written_over(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    songs = tmp_path / "songs"
+    songs.mkdir()
+    for name in ("one.mp3", "two.lab"):  # a recording may be called anything
+        (songs / name).write_bytes(Path(CLIP).read_bytes())
+    link = tmp_path / "one.csv"
+    link.hardlink_to(songs / "one.mp3")
+    for sources, target in (
+        (["one.mp3"], str(songs / "one.mp3")),
+        (["one.mp3"], str(link)),
+        (["one.mp3", "two.lab"], f"{songs}/"),
+    ):
+        given = [str(songs / name) for name in sources]
+        options = ["-m", "template", "-f", "lab", "--overwrite", "-j", "1"]
+        assert run(["transcribe", *given, "-o", target, *options]) == ExitCode.SOME_FAILED
+        assert "is one of the recordings" in capfd.readouterr().err
+    assert (songs / "one.lab").read_text().startswith("0.000")
+    for name in ("one.mp3", "two.lab"):
+        assert (songs / name).read_bytes() == Path(CLIP).read_bytes()
+
+
+def test_only_the_formats_that_are_missing_are_added(tmp_path: Path) -> None:
+    (tmp_path / "clip.lab").write_text("corrected by hand")
+    options = ["-f", "lab", "-f", "csv", "--skip-existing"]
+    assert transcribe("-o", f"{tmp_path}/", *options) == ExitCode.OK
+    assert (tmp_path / "clip.lab").read_text() == "corrected by hand"
+    assert (tmp_path / "clip.csv").read_text().startswith("start,end")
+
+
+def test_formats_of_the_settings_give_way_to_the_suffix_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CHORDTOOL_TRANSCRIBE_FORMAT", "csv json")
+    assert transcribe("-o", str(tmp_path / "clip.lrc")) == ExitCode.OK
+    assert (tmp_path / "clip.lrc").read_text().startswith("[ti:")
+    assert transcribe("-o", str(tmp_path / "clip.srt"), "-f", "lab") == ExitCode.OK
+    assert (tmp_path / "clip.srt").read_text().startswith("0.000"), "a flag is a flag"
+    assert transcribe("-o", f"{tmp_path}/many/") == ExitCode.OK
+    assert sorted(p.name for p in (tmp_path / "many").iterdir()) == ["clip.csv", "clip.json"]
+    assert transcribe() == ExitCode.OK
+    assert capfd.readouterr().out.startswith("start,end,label"), "the first of them"
+
+
+def test_a_terminal_is_spared_what_is_no_text(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    lab = str(EXAMPLES / "clip.lab")
+    for command in (["transcribe", CLIP, "-m", "template"], ["convert", lab, "-"]):
+        assert run([*command, "-f", "midi"]) == ExitCode.USAGE
+        shown = capfd.readouterr()
+        assert shown.out == ""
+        assert "midi is no text" in shown.err
+        assert run([*command, "-f", "csv"]) == ExitCode.OK
+        capfd.readouterr()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+import typer
+
 
 class Spelling(str, Enum):
     """Spellings that ``--spelling`` takes."""
@@ -12,3 +14,9 @@ class Spelling(str, Enum):
     sharps = "sharps"
     flats = "flats"
     key = "key"
+
+
+def asked_for(context: typer.Context, parameter: str) -> bool:
+    """Whether a flag has set an option: no variable, no settings file, no default."""
+    source = context.get_parameter_source(parameter)
+    return source is not None and source.name == "COMMANDLINE"

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from chordtool.commands import completion
-from chordtool.commands.choices import Spelling
+from chordtool.commands.choices import Spelling, asked_for
 
 
 class Simplify(str, Enum):
@@ -22,6 +22,7 @@ class Simplify(str, Enum):
 
 
 def convert(
+    context: typer.Context,
     source: Annotated[
         Path, typer.Argument(metavar="IN", help="Chords: a .lab, .json or .jams file.")
     ],
@@ -74,7 +75,8 @@ def convert(
         source,
         None if str(target) == "-" else target,
         Conversion(transpose, capo, simplify.value),
-        format_name=format_name,
+        format_name=format_name if asked_for(context, "format_name") else None,
+        usual_format=format_name or "lab",
         options=FormatOptions(
             top=top,
             spelling=spelling.value,

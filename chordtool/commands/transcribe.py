@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from chordtool.commands import completion
-from chordtool.commands.choices import Spelling
+from chordtool.commands.choices import Spelling, asked_for
 from chordtool.threads import one_blas_thread
 
 one_blas_thread()
@@ -23,6 +23,7 @@ class Vocabulary(str, Enum):
 
 
 def transcribe(
+    context: typer.Context,
     sources: Annotated[
         list[str],
         typer.Argument(
@@ -38,7 +39,7 @@ def transcribe(
             "--output",
             metavar="FILE|DIR",
             help="A file for one recording, its suffix choosing the format; a folder for many. "
-            "One recording without it goes to standard output.",
+            "One recording without it, or with -, goes to standard output.",
         ),
     ] = None,
     formats: Annotated[
@@ -104,14 +105,17 @@ def transcribe(
     from chordtool.hearing import ahead
 
     # Decoding goes on while the rest of the program is imported.
-    with ahead(sources if output is None else ()) as begun:
+    with ahead(sources if output in (None, "-") else ()) as begun:
         from chordtool import transcribing
         from chordtool.formats import FormatOptions
 
+        named = tuple(formats or ())
+        asked = asked_for(context, "formats")
         request = transcribing.Request(
             sources=tuple(sources),
             output=output,
-            formats=tuple(formats or ()),
+            formats=named if asked else (),
+            usual_formats=() if asked else named,
             model=model,
             vocabulary=vocabulary.value if vocabulary else None,
             n_jobs=jobs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ __all__ = [
     "load_format",
     "read_transcription",
     "render",
+    "spare_terminal",
 ]
 
 GROUP = "chordtool.formats"
@@ -48,6 +50,19 @@ def load_format(name: str) -> Format:
             hint="Choose another format, or mend that package.",
         )
     return loaded
+
+
+def spare_terminal(name: str) -> None:
+    """Refuse to write a format to standard output that is no text where a person would see it.
+
+    Raises:
+        UsageError: there is no such format, or it is no text and standard output is a terminal.
+    """
+    if load_format(name).binary and sys.stdout.isatty():
+        raise UsageError(
+            f"{name} is no text, and standard output is a terminal.",
+            hint="Name a file for it, or send it on with > or |.",
+        )
 
 
 def format_for_path(path: Path) -> Format:

@@ -150,6 +150,7 @@ def label_corpus(
             run = _Run(corpus, recipe, bounds, claims, summary, on_row)
             run.work(planned.todo, executor)
             corpus.manifest.compact()
+            run.drop_replaced()
             _tidy(corpus, claims)
     except OSError as error:
         raise CorpusWriteError(
@@ -188,6 +189,8 @@ class _Run:
         self._recipe = recipe
         rows, _ = corpus.manifest.read()
         self._labelled = {row.path for row in rows.values() if row.status == LABELLED}
+        self._earlier = {row.path: row.audio_sha256 for row in rows.values()}
+        self._replaced: set[str] = set()
         self._files: dict[str, _File] = {}
         self._deferred: dict[str, str] = {}
 
@@ -198,6 +201,17 @@ class _Run:
             for job, result in executor.run(self._function, self._jobs(paths)):
                 self._finish(job, result)
             paths = self._wait_for_others()
+
+    def drop_replaced(self) -> None:
+        """Remove the recordings of audio that was changed, where nobody has that audio any more."""
+        # With the claims in hand, nobody else can be about to write a row for one of them.
+        ours = [key for key in sorted(self._replaced) if self._claims.take(key)]
+        rows, _ = self._corpus.manifest.read() if ours else ({}, 0)
+        known = {row.audio_sha256 for row in rows.values()}
+        for key in ours:
+            if key not in known:
+                self._corpus.recording_path(key).unlink(missing_ok=True)
+            self._claims.release(key)
 
     def _jobs(self, paths: Iterable[str]) -> Iterator[Job]:
         for path in paths:
@@ -252,6 +266,9 @@ class _Run:
         # What is labelled stays so while its audio is away.
         if not (is_away and path in self._labelled):
             self._corpus.manifest.append(row)
+        earlier = self._earlier.get(path)
+        if earlier and row.status == LABELLED and row.audio_sha256 != earlier:
+            self._replaced.add(earlier)
         self._summary.rows[path] = row
         if self._on_row is not None:
             self._on_row(path, row)

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from chordtool.corpus.claims import Claims
 from chordtool.corpus.folder import Corpus
 from chordtool.corpus.labelling import sha256_of
-from chordtool.corpus.manifest import FAILED, LABELLED, Row
+from chordtool.corpus.manifest import FAILED, LABELLED, SKIPPED, Row
 from chordtool.corpus.recording import Recording
 from chordtool.errors import CorpusError
 from chordtool.files import PART_PATTERN
 from chordtool.locking import lock
+
+
+_CHANGED: Final = "Its audio is not what was labelled."
 
 
 @dataclass
@@ -101,7 +104,12 @@ def verify(
         checked[key] = _checked(corpus, row, report, audio=audio)
         if on_row is not None:
             on_row(k + 1, len(rows))
-    known = {row.audio_sha256 for row in checked.values() if row.status == LABELLED}
+    # Recordings of what is skipped now, or whose audio is another one, are nobody's loss.
+    known = {
+        row.audio_sha256
+        for row in checked.values()
+        if row.status in (LABELLED, SKIPPED) or row.error == _CHANGED
+    }
     for row in _orphans(corpus, known, report):
         checked[row.key] = row
     report.leftovers = [str(p) for p in _parts(corpus)]
@@ -131,7 +139,7 @@ def _checked(corpus: Corpus, row: Row, report: Report, *, audio: bool) -> Row:
         row = replace(found, path=row.path, bytes=row.bytes, mtime_ns=row.mtime_ns)
     if audio and row.path is not None and not _has_hash(Path(row.path), row.audio_sha256):
         report.changed_audio.append(name)
-        return replace(row, status=FAILED, error="Its audio is not what was labelled.")
+        return replace(row, status=FAILED, error=_CHANGED)
     return row
 
 

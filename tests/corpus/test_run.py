@@ -22,6 +22,7 @@ from chordtool.corpus.folder import Corpus
 from chordtool.corpus.labelling import CorpusWriteError, sha256_of
 from chordtool.corpus.recipe import Recipe, make_recipe, parse_front_end
 from chordtool.corpus.run import Bounds, Summary, label_corpus, plan
+from chordtool.corpus.verify import verify
 from chordtool.executors import ProcessExecutor, SerialExecutor
 
 from .conftest import Label, contents, start, tone
@@ -201,6 +202,26 @@ def test_changed_audio_is_labelled_anew_and_nothing_else(
     assert summary.labelled_seconds == pytest.approx(3)
     row = summary.rows[str(music / "song0.wav")]
     assert row.audio_sha256 == sha256_of(music / "song0.wav")
+
+
+def test_the_recording_of_audio_that_was_changed_goes_with_its_last_path(
+    label: Label, music: Path, tmp_path: Path
+) -> None:
+    song, copy = music / "song0.wav", music / "copy.wav"
+    copy.write_bytes(song.read_bytes())
+    old = sha256_of(song)
+    label(music, tmp_path / "c")
+    corpus = Corpus.open(tmp_path / "c")
+    soundfile.write(song, tone(2.5, 77), 22_050)
+    label(music, tmp_path / "c")
+    assert corpus.recording_path(old).exists()
+    soundfile.write(copy, tone(2.5, 78), 22_050)
+    label(music, tmp_path / "c")
+    assert not corpus.recording_path(old).exists()
+    assert verify(corpus).is_clean
+    fresh = tmp_path / "fresh"
+    label(music, fresh)
+    assert contents(tmp_path / "c") == contents(fresh)
 
 
 def test_touched_audio_is_hashed_and_not_labelled(

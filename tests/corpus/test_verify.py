@@ -11,6 +11,7 @@ from chordtool.corpus.claims import Claims
 from chordtool.corpus.folder import Corpus
 from chordtool.corpus.info import describe_corpus
 from chordtool.corpus.recipe import make_recipe
+from chordtool.corpus.run import Bounds
 from chordtool.corpus.verify import verify
 from chordtool.errors import CorpusError
 
@@ -124,6 +125,25 @@ def test_changed_audio_is_seen_if_asked_for(corpus: Corpus) -> None:
     assert report.changed_audio == [path]
     Path(path).unlink()
     assert verify(corpus, repair=False, audio=True).is_clean
+
+
+def test_what_was_left_out_on_purpose_does_not_come_back(
+    corpus: Corpus, label: Label, music: Path
+) -> None:
+    label(music, corpus.path, bounds=Bounds(min_seconds=3.0))
+    assert verify(corpus).is_clean
+    assert len(corpus.recordings()) == 4
+
+
+def test_the_recording_of_changed_audio_does_not_come_back(
+    corpus: Corpus, label: Label, music: Path, tmp_path: Path
+) -> None:
+    soundfile.write(song(corpus), tone(2, 77), 22_050)
+    verify(corpus, audio=True)
+    assert verify(corpus).is_clean
+    label(music, corpus.path)
+    label(music, tmp_path / "fresh")
+    assert contents(corpus.path) == contents(tmp_path / "fresh")
 
 
 def test_left_over_files_are_removed(corpus: Corpus) -> None:

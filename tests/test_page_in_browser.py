@@ -16,6 +16,7 @@ from browser import Browser
 from songs import SONG
 
 from chordtool.formats import FormatOptions, render
+from chordtool.segments import Segment, Transcription
 
 PROGRAM = chromium.find()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="chromium is not installed")
@@ -226,6 +227,87 @@ def test_it_is_played_with_the_keyboard_alone(shown: Browser) -> None:
     shown.wait("!audio.paused")
     shown.key(" ")
     shown.wait("audio.paused")
+
+
+def press(shown: Browser, selector: str) -> None:
+    """Click as a person does, with the pointer."""
+    x, y = shown.run(
+        f"(r => [r.x + r.width / 2, r.y + r.height / 2])"
+        f"(document.querySelector({selector!r}).getBoundingClientRect())"
+    )
+    for kind in ("mousePressed", "mouseReleased"):
+        shown.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+
+def test_after_a_click_on_a_chord_the_space_bar_plays_and_arrows_step(shown: Browser) -> None:
+    press(shown, '.block[data-segment="2"]')
+    shown.wait("document.getElementById('now-name').textContent === 'Dm7'")
+    shown.key(" ")
+    shown.wait("!audio.paused && now() > 3.1")
+    shown.key(" ")
+    shown.wait("audio.paused")
+    shown.key("ArrowRight")
+    shown.wait("document.getElementById('now-name').textContent === 'Ebmaj7'")
+
+
+def test_a_click_on_a_later_bar_of_a_long_chord_goes_to_that_bar(
+    browser: Browser, tmp_path: Path
+) -> None:
+    beats = tuple(n / 2 for n in range(16))
+    song = Transcription((Segment(0.0, 8.0, "C"),), 8.0, beats=beats, downbeats=beats[::4])
+    target = tmp_path / "long.html"
+    target.write_bytes(render(song, "html", FormatOptions()))
+    browser.open(target.as_uri())
+    browser.run("document.querySelectorAll('.cell')[2].click()")
+    assert browser.run("now()") == 4.0
+
+
+def test_the_chart_follows_whoever_reads_it(browser: Browser, tmp_path: Path) -> None:
+    chords = tuple(Segment(n, n + 1.0, "CG"[n % 2]) for n in range(400))
+    beats = tuple(n / 4 for n in range(1600))
+    song = Transcription(chords, 400.0, beats=beats, downbeats=beats[::4])
+    target = tmp_path / "long.html"
+    target.write_bytes(render(song, "html", FormatOptions()))
+    browser.open(target.as_uri())
+    still = [{"name": "prefers-reduced-motion", "value": "reduce"}]
+    browser.call("Emulation.setEmulatedMedia", features=still)
+    top = "document.querySelector('.bar.here').getBoundingClientRect().top"
+    browser.run("seek(300); toggle(); 0")
+    assert browser.run("scrollY") == 0, "who looks at the top of the page stays there"
+    browser.run("$('chart').scrollIntoView(); 0")
+    browser.wait(f"{top} > 0 && {top} < innerHeight - 100")
+    browser.run(
+        "dispatchEvent(new WheelEvent('wheel')); scrollTo(0, $('chart').offsetTop + 200); 0"
+    )
+    browser.run("new Promise(done => setTimeout(done, 1500))")
+    assert browser.run("scrollY") == browser.run("$('chart').offsetTop + 200"), "nor is a hand"
+
+
+def test_on_a_phone_that_lies_the_chord_and_its_fingering_are_seen_at_once(
+    browser: Browser, page: str
+) -> None:
+    browser.open(page, 844, 390, phone=True)
+    at(browser, 2.0)
+    player = browser.run("document.querySelector('.player').getBoundingClientRect().top")
+    for part in ("#now-name", "#now-guitar svg", "#now-piano svg", "#next-name", "#timeline"):
+        bottom = f"document.querySelector('{part}').getBoundingClientRect().bottom"
+        assert browser.run(bottom) <= player, part
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_name_in_the_chart_is_cut_off(browser: Browser, tmp_path: Path, width: int) -> None:
+    beats = tuple(float(n) for n in range(8))
+    labels = ("A:sus4", "A:min7", "A:min7", "A:min7", "Ab:min7", "Db:maj7", "C#:hdim7", "Gb:7")
+    chords = tuple(Segment(n, n + 1.0, label) for n, label in enumerate(labels))
+    song = Transcription(chords, 8.0, beats=beats, downbeats=beats[::4])
+    target = tmp_path / "names.html"
+    target.write_bytes(render(song, "html", FormatOptions(spelling="flats")))
+    browser.open(target.as_uri(), width, 844)
+    cut = "[...document.querySelectorAll('.cell')].filter(c => c.scrollWidth > c.clientWidth)"
+    assert browser.run(f"{cut}.map(c => c.textContent)") == []
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    assert browser.run(f"{cut}.map(c => c.textContent)") == []
+    assert browser.run("document.documentElement.scrollWidth") <= width
 
 
 def test_one_tab_stop_leads_into_the_timeline_and_arrows_move_on(shown: Browser) -> None:

@@ -130,12 +130,20 @@ function draw() {
   follow(seconds);
   const next = song.segments[current + 1];
   $("next-caption").textContent = next ? `Next, in ${Math.max(0, next[0] - seconds).toFixed(1)} s` : "Next";
-  if (current !== state.current) { state.current = current; drawStage(); mark(current); }
+  if (current !== state.current) {
+    state.current = current;
+    drawStage();
+    mark(current);
+    if (!song.bars.length) keepInSight($("bars").children[current]);
+  }
   const bar = last(song.bars, seconds);
   if (bar !== state.bar) {
     document.querySelector(".bar.here")?.classList.remove("here");
-    if (bar >= 0) $("bars").children[bar].classList.add("here");
     state.bar = bar;
+    if (bar >= 0) {
+      $("bars").children[bar].classList.add("here");
+      keepInSight($("bars").children[bar]);
+    }
   }
 }
 
@@ -145,6 +153,19 @@ function follow(seconds) {
   if (!view.clientWidth || performance.now() - scrolledByHand < 3000) return;
   const target = Math.max(0, seconds * PIXELS_PER_SECOND - view.clientWidth * .3);
   if (Math.abs(view.scrollLeft - target) > 1) view.scrollLeft = target;
+}
+
+/** Turns the page for who reads the chart; not for who sees the stage, nor against a hand. */
+let turnedByHand = -Infinity;
+function keepInSight(place) {
+  const box = selector => document.querySelector(selector).getBoundingClientRect();
+  const bottom = box(".player").top;
+  if (!place || !playing() || performance.now() - turnedByHand < 3000) return;
+  if (box(".stage").bottom > 0 || box(".bars").bottom < bottom / 2) return;
+  const at = place.getBoundingClientRect();
+  if (at.top >= 0 && at.bottom + at.height <= bottom) return;
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  scrollBy({top: at.top - bottom / 4, behavior: still ? "auto" : "smooth"});
 }
 
 function drawStage() {
@@ -178,7 +199,7 @@ function describe(n) {
   return `${nameOf(index)}, ${clock(start)} to ${clock(end)}, ${percent(sure)} sure${rest ? `, or ${rest}` : ""}`;
 }
 
-function chordButton(n, kind) {
+function chordButton(n, kind, from = 0) {
   const [start, , index, sure] = song.segments[n], chord = song.chords[index];
   const button = document.createElement("button");
   button.type = "button";
@@ -190,7 +211,7 @@ function chordButton(n, kind) {
   button.style.setProperty("--sure", sure);
   // Chords that are near on the circle of fifths are near in colour; the tonic is always blue.
   if (chord.root !== null) button.style.setProperty("--hue", modulo(215 + 30 * modulo((chord.root - song.tonic) * 7, 12), 360));
-  button.addEventListener("click", () => seek(start));
+  button.addEventListener("click", () => seek(Math.max(start, from)));
   return button;
 }
 
@@ -208,14 +229,14 @@ function build() {
   bars.classList.toggle("metric", song.bars.length > 0);
   const rows = song.bars.length ? song.bars.map(bar => bar[1]) : song.segments.map((_, n) => [n]);
   let before = -1;
-  for (const beats of rows) {
+  rows.forEach((beats, row) => {
     const bar = document.createElement("div");
     bar.className = song.bars.length ? "bar" : "";
     for (let place = 0; place < beats.length;) {
       const n = beats[place];
       let stop = place + 1;
       while (beats[stop] === n) stop++;
-      const cell = chordButton(n, "cell");
+      const cell = chordButton(n, "cell", song.bars.length ? song.bars[row][0] : 0);
       cell.style.gridColumn = `span ${stop - place}`;
       // A chord that goes on from the bar before is written lightly.
       cell.classList.toggle("held", n === before);
@@ -223,8 +244,9 @@ function build() {
       before = n;
       place = stop;
     }
+    bar.classList.toggle("crowded", bar.children.length > 2);
     bars.append(bar);
-  }
+  });
   for (const group of [track, bars]) rove(group);
   $("seek").max = song.seconds;
   $("total").textContent = $("length").textContent = clock(song.seconds);
@@ -374,6 +396,13 @@ $("speed").addEventListener("change", () => speed(0));
 $("file").addEventListener("change", () => choose($("file").files[0]));
 for (const kind of ["wheel", "pointerdown", "touchmove"])
   $("timeline").addEventListener(kind, () => { scrolledByHand = performance.now(); }, {passive: true});
+for (const kind of ["wheel", "touchmove", "keydown"])
+  addEventListener(kind, () => { turnedByHand = performance.now(); }, {passive: true});
+// Once the pointer has pressed a button, the space bar plays, and does not press it again.
+document.addEventListener("click", event => {
+  const button = event.target.closest("button");
+  if (event.detail && button && button === document.activeElement) button.blur();
+});
 for (const kind of ["play", "pause", "ended"]) audio.addEventListener(kind, showPlaying);
 // Frames stop in a tab that is not seen; this event does not, and a loop must go on.
 for (const kind of ["timeupdate", "seeked", "loadedmetadata"]) audio.addEventListener(kind, draw);

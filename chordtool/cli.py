@@ -42,12 +42,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         _mind_signals()
+        _hold_streams()
         status = run(arguments)
         _leave_signals()
     except KeyboardInterrupt:  # it came before or after what run() guards
         _leave_signals()
         status = _interrupted(arguments)
     sys.exit(status)
+
+
+def _hold_streams() -> None:
+    """Put nothing in the place of standard streams that are closed.
+
+    Otherwise files that are opened would get their numbers, and what libraries have to say.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 - for good
 
 
 _asked_to_stop = False

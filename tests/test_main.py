@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from chordtool.errors import ExitCode
 
 FULL = Path("/dev/full")
+CLIP = Path(__file__).resolve().parents[1] / "examples/clip.mp3"
 
 
 def end(before: str, *arguments: str, stdout: int | None = subprocess.PIPE) -> tuple[int, str, str]:
@@ -36,6 +39,20 @@ def test_what_asked_to_be_called_at_the_end_is_called_once() -> None:
     status, output, _ = end("import atexit; atexit.register(print, 'the end')", "--version")
     assert status == ExitCode.OK
     assert output.count("the end") == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="descriptors are closed by a POSIX shell")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_standard_streams_may_be_closed(closed: str, tmp_path: Path) -> None:
+    target = tmp_path / "song.lab"
+    program = f"exec {shlex.quote(sys.executable)} -m chordtool"
+    for arguments in (f"transcribe {CLIP} -o {target}", f"transcribe {CLIP}", "--version"):
+        done = subprocess.run(
+            ["/bin/sh", "-c", f"{program} {arguments} {closed}"],
+            capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (ExitCode.OK, "")
+    assert target.read_bytes().endswith(b"\n")
 
 
 def test_threads_are_waited_for() -> None:

@@ -329,6 +329,11 @@ def test_the_pointer_shows_the_top_three_alternatives(shown: Browser) -> None:
     assert text(shown, "tip") == "0:01\N{EN DASH}0:03Bb90%or Gm5%or Bbmaj73%or Dm1%"
 
 
+def test_most_names_in_the_timeline_are_whole(shown: Browser) -> None:
+    cut = "[...document.querySelectorAll('.block')].filter(b => b.scrollWidth > b.clientWidth)"
+    assert shown.run(f"{cut}.map(block => block.textContent)") == []
+
+
 def test_less_sure_is_fainter(shown: Browser) -> None:
     block = "document.querySelector('.block[data-segment=\"{}\"]')"
     width = f"parseFloat(getComputedStyle({block}, '::after').width)"

@@ -3,7 +3,13 @@
 const song = JSON.parse(document.getElementById("song").textContent);
 const $ = id => document.getElementById(id);
 const audio = $("audio");
-const PIXELS_PER_SECOND = 48, UNSURE = 0.5;
+const UNSURE = 0.5;
+/** Wide enough for the names of all but the shortest chords, and so narrow that one sees ahead. */
+const PIXELS_PER_SECOND = (() => {
+  const wanted = song.segments.map(([start, end, index]) => (14 + 10 * song.chords[index].names[0].length) / (end - start));
+  wanted.sort((a, b) => a - b);
+  return Math.max(48, Math.min(96, wanted[Math.floor(.9 * wanted.length)] || 0));
+})();
 const state = {transpose: 0, capo: song.capo, current: -1, bar: -1, shapes: {}, loop: null};
 const modulo = (a, n) => ((a % n) + n) % n;
 const clock = seconds => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;

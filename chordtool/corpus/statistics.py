@@ -22,6 +22,8 @@ MOSTLY_SILENT: Final = 0.95
 MOSTLY_WITHOUT_CHORDS: Final = 0.9
 """A recording with at least this share of frames labelled N is ``"no-music"``: speech, noise, a
 single tone, drums alone. Measured figures are in docs/reference/corpus.md."""
+LEAST_TONAL: Final = 0.25
+"""Sounding frames that are less tonal in the mean are noise, whatever chords a teacher hears in it."""
 HISTOGRAM_BINS: Final = 10
 
 
@@ -85,7 +87,9 @@ def content(statistics: dict[str, Any]) -> str:
     """What a recording seems to hold, from its other statistics."""
     if statistics["silence"] >= MOSTLY_SILENT:
         return SILENCE
-    return NO_MUSIC if statistics["no_chord"] >= MOSTLY_WITHOUT_CHORDS else MUSIC
+    # Silent frames are flat, too, and say nothing about the others.
+    flat = statistics["tonalness"] < LEAST_TONAL * (1.0 - statistics["silence"])
+    return NO_MUSIC if flat or statistics["no_chord"] >= MOSTLY_WITHOUT_CHORDS else MUSIC
 
 
 @dataclass

@@ -44,6 +44,19 @@ def test_what_holds_no_music_is_told(silence: float, no_chord: float, content: s
     assert found["content"] == content
 
 
+@pytest.mark.parametrize(
+    ("flat", "silence", "content"),
+    [(0.3, 0.0, "music"), (1.0, 0.0, "no-music"), (0.5, 0.5, "music"), (0.9, 0.5, "no-music")],
+)
+def test_noise_is_no_music_whatever_teachers_hear(
+    flat: float, silence: float, content: str
+) -> None:
+    given = arrays([0] * 100, 0.9)
+    given.features[: round(100 * flat)] = -5.0
+    found = describe(given, STEP_NATS, silence=silence, agreement=None)
+    assert found["content"] == content
+
+
 def test_the_whole_is_weighed_by_frames() -> None:
     totals = Totals()
     for label, frames, confidence in (("C", 30, 0.9), ("D:7", 10, 0.5)):

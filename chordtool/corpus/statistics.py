@@ -23,7 +23,7 @@ MOSTLY_WITHOUT_CHORDS: Final = 0.9
 """A recording with at least this share of frames labelled N is ``"no-music"``: speech, noise, a
 single tone, drums alone. Measured figures are in docs/reference/corpus.md."""
 LEAST_TONAL: Final = 0.25
-"""Sounding frames that are less tonal in the mean are noise, whatever chords a teacher hears in it."""
+"""Sounding frames that are less tonal in the mean are noise, whatever chords teachers hear."""
 HISTOGRAM_BINS: Final = 10
 
 

@@ -16,7 +16,6 @@ from chordtool.errors import CorpusError
 from chordtool.files import PART_PATTERN
 from chordtool.locking import lock
 
-
 _CHANGED: Final = "Its audio is not what was labelled."
 
 

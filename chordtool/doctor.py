@@ -79,7 +79,7 @@ def _packages() -> Iterator[Finding]:
 def _libraries() -> Iterator[Finding]:
     """The compiled libraries behind the packages, by loading them."""
     libraries: dict[str, tuple[str, Callable[[Any], str]]] = {
-        "onnxruntime providers": ("onnxruntime", lambda m: ", ".join(m.get_available_providers())),
+        "onnxruntime providers": ("chordtool.models.runtime", _providers),
         "libsndfile": ("soundfile", lambda m: str(m.__libsndfile_version__)),
         "ffmpeg": ("av", lambda m: str(m.ffmpeg_version_info)),
         "libsoxr": ("soxr", lambda m: str(m.__libsoxr_version__)),
@@ -89,6 +89,13 @@ def _libraries() -> Iterator[Finding]:
             yield Finding(name, OK, tell(import_module(module)))
         except Exception as error:  # whatever a broken library does on import
             yield Finding(name, BROKEN, _first_line(error), _REINSTALL)
+
+
+def _providers(runtime: Any) -> str:
+    used = runtime.PROVIDERS
+    others = [p for p in runtime.onnxruntime.get_available_providers() if p not in used]
+    unused = f" (there, but not used: {', '.join(others)})" if others else ""
+    return ", ".join(used) + unused
 
 
 def _default_model() -> Finding:

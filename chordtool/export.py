@@ -151,12 +151,13 @@ def check_parity(module: nn.Module, card: ModelCard, data: bytes) -> float:
     Raises:
         ModelError: they differ.
     """
+    from chordtool.models.runtime import PROVIDERS
     from chordtool.models.runtime import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
-    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(data, options, providers=PROVIDERS)
     rng = np.random.default_rng(0)
     largest = 0.0
     for batch, n_frames in TRIALS:

@@ -31,7 +31,7 @@ def test_a_sound_installation_has_nothing_broken() -> None:
 
 
 def test_versions_and_providers_are_told() -> None:
-    assert "CPUExecutionProvider" in found("onnxruntime providers").found
+    assert found("onnxruntime providers").found.startswith("CPUExecutionProvider")
     for name in ("chordtool", "numpy", "libsndfile", "ffmpeg", "torch"):
         assert any(character.isdigit() for character in found(name).found)
 

@@ -33,6 +33,13 @@ def test_info_tells_what_was_decoded(tone: Path, capsys: pytest.CaptureFixture[s
     assert shown["peak_dbfs"] == pytest.approx(-6.0, abs=0.2)
 
 
+def test_people_are_told_with_units(tone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["info", str(tone)]) == ExitCode.OK
+    lines = capsys.readouterr().out.splitlines()
+    assert {"length: 0:00 (0.5 s)", "sample rate: 48000 Hz", "channels: 2"} <= set(lines)
+    assert any(line.startswith("loudest sample: -6") and line.endswith("dBFS") for line in lines)
+
+
 def test_a_title_cannot_paint_the_terminal(tone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["info", str(tone)]) == ExitCode.OK
     shown = capsys.readouterr().out

@@ -97,6 +97,11 @@ def test_show_gives_the_origin_and_the_reason_why_it_cannot_be_used(ask: Ask) ->
     assert "chordtool models download crema" in shown["problem"]
 
 
+def test_show_tells_people_where_the_files_come_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["models", "show", "lv"]) == ExitCode.OK
+    assert "downloaded from: github.com/K024/chordmini-web at 1a18e0b" in capsys.readouterr().out
+
+
 def test_show_gives_the_card_of_a_model_that_is_here(ask: Ask) -> None:
     shown = ask("show", "default")
     assert shown["problem"] == ""

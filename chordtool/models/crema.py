@@ -19,6 +19,7 @@ from chordtool import catalogue
 from chordtool.decoding import Decoding
 from chordtool.errors import LabelError, ModelError
 from chordtool.models.card import ModelCard
+from chordtool.models.runtime import PROVIDERS
 from chordtool.models.runtime import onnxruntime as ort
 from chordtool.models.teacher_frontends import CREMA_FRONT_END, harmonic_cqt_db
 from chordtool.types import Features, Logits, Samples
@@ -117,9 +118,7 @@ def _session(path: Path) -> ort.InferenceSession:
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 3
-    return ort.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    return ort.InferenceSession(model.SerializeToString(), options, providers=PROVIDERS)
 
 
 def _replace_loops(graph: onnx.GraphProto) -> None:

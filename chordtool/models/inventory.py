@@ -60,6 +60,7 @@ class ModelDetails:
             ("description", card.get("description") or (self.entry and self.entry.description)),
             ("licence", card.get("licence") or (self.entry and self.entry.licence)),
             ("source", self.source),
+            ("downloaded from", self._origin()),
             ("teacher", card.get("teacher")),
             ("architecture", card.get("architecture")),
             ("vocabulary", card.get("vocabulary")),
@@ -69,6 +70,10 @@ class ModelDetails:
             pairs += [("front end", f"{front_end['kind']}, {rate} Hz, hop {hop}")]
         pairs += [(key, f"{value:.3f}") for key, value in card.get("metrics", {}).items()]
         return [*pairs, ("not usable", self.problem)]
+
+    def _origin(self) -> str:
+        places = (f"github.com/{s.file.repository} at {s.file.commit[:7]}" for s in self.files)
+        return ", ".join(dict.fromkeys(places))
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready."""

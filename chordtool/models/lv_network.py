@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from chordtool.errors import ModelError
+from chordtool.models.runtime import PROVIDERS
 from chordtool.models.runtime import onnxruntime as ort
 
 Array = NDArray[np.float32]
@@ -251,6 +252,4 @@ def _session(
     options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False
     options.log_severity_level = 3
-    return ort.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    return ort.InferenceSession(model.SerializeToString(), options, providers=PROVIDERS)

@@ -84,7 +84,7 @@ class OnnxModel:
         """
         if self._session is not None:
             return
-        from chordtool.models.runtime import onnxruntime
+        from chordtool.models.runtime import PROVIDERS, onnxruntime
 
         options = onnxruntime.SessionOptions()
         # Threads share out batches, not operators: an operator's threads wait for each other.
@@ -102,7 +102,7 @@ class OnnxModel:
                 self._session = onnxruntime.InferenceSession(
                     self._source,
                     options,
-                    providers=["CPUExecutionProvider"],
+                    providers=PROVIDERS,
                     enable_fallback=0,  # it would be announced on standard output
                 )
         except Exception as error:  # ONNX Runtime has no common base class of its errors

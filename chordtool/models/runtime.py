@@ -8,6 +8,7 @@ place that imports it, after saying no. The variables are read when it starts.
 from __future__ import annotations
 
 import os
+from typing import Final
 
 # Builds differ in which of the two names they heed.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -17,4 +18,7 @@ import onnxruntime
 
 onnxruntime.disable_telemetry_events()  # Windows has no variable
 
-__all__ = ["onnxruntime"]
+PROVIDERS: Final = ["CPUExecutionProvider"]
+"""What runs every model, whatever else a build of ONNX Runtime has."""
+
+__all__ = ["PROVIDERS", "onnxruntime"]

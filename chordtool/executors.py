@@ -6,6 +6,7 @@ with the exception that took its place, in any order. It knows nothing of record
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -222,7 +223,7 @@ class DaskExecutor:
 
     Raises:
         UsageError: Dask is not installed, or the address makes no sense.
-        ChordtoolError: there is no scheduler at the address.
+        ChordtoolError: there is no scheduler at the address, or no worker starts.
     """
 
     def __init__(self, address: str, *, patience_seconds: float = 10.0) -> None:
@@ -236,13 +237,7 @@ class DaskExecutor:
         self._cluster: Any = None
         try:
             if address.startswith("local:"):
-                self._cluster = distributed.LocalCluster(
-                    n_workers=_local_workers(address),
-                    threads_per_worker=1,
-                    processes=True,
-                    dashboard_address=None,
-                    memory_limit=0,
-                )
+                self._cluster = _start_local(distributed, _local_workers(address))
             self._client: Any = distributed.Client(
                 self._cluster or address, timeout=patience_seconds
             )
@@ -293,6 +288,29 @@ class DaskExecutor:
         self._client.close()
         if self._cluster is not None:
             self._cluster.close()
+
+
+def _start_local(distributed: Any, workers: int) -> Any:
+    """A cluster on this machine; a worker that dies while it starts takes it down once."""
+    for last in (False, True):
+        try:
+            return distributed.LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                # Without a dashboard there still is a port for its state: any but the usual one.
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+                memory_limit=0,
+                silence_logs=logging.ERROR,
+            )
+        except RuntimeError as error:
+            if last:
+                raise ChordtoolError(
+                    f"The workers of the local cluster do not start: {error}",
+                    hint="Use fewer of them, or --jobs without --cluster.",
+                ) from None
+    raise AssertionError("it was returned or raised")
 
 
 def _local_workers(address: str) -> int:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from chordtool import executors
@@ -83,6 +86,42 @@ def test_a_local_cluster_makes_the_same_corpus(label: Label, music: Path, tmp_pa
     finally:
         executor.close()
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_a_worker_that_dies_while_it_starts_is_replaced() -> None:
+    here, over = psutil.Process(), threading.Event()
+
+    def kill_the_first() -> None:
+        while not over.is_set():
+            for child in here.children():
+                with contextlib.suppress(psutil.Error):
+                    if "spawn_main" in " ".join(child.cmdline()):
+                        child.kill()
+                        return
+            time.sleep(0.01)
+
+    killer = threading.Thread(target=kill_the_first)
+    killer.start()
+    try:
+        executor = DaskExecutor("local:2")
+        try:
+            assert {result for _, result in executor.run(abs, [-1, 2, -3])} == {1, 2, 3}
+        finally:
+            executor.close()
+    finally:
+        over.set()
+        killer.join()
+
+
+def test_workers_that_never_start_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def __init__(self, **options: object) -> None:
+            raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr("distributed.LocalCluster", Broken)
+    with pytest.raises(ChordtoolError, match="do not start") as caught:
+        DaskExecutor("local:2")
+    assert "--jobs" in caught.value.hint
 
 
 @pytest.mark.parametrize("address", ["local:0", "local:", "local:x", "local:-1"])

@@ -18,6 +18,7 @@ from chordtool import audio
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIP, CLIP_LABELS = ROOT / "examples" / "clip.mp3", ROOT / "examples" / "clip.lab"
+_OURS = re.compile(r"(?:^|-m )(?:chordtool|(?<=-m )(?P<module>recipes\.\w+))(?= )")
 _BLOCK = re.compile(r"^```(console|pycon)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -60,6 +61,24 @@ def _commands(body: str) -> Iterator[Example]:
             output.append(line)
     if code:
         yield Example("console", "\n".join(code), "\n".join(output))
+
+
+def other_commands(page: Path) -> list[str]:
+    """Commands of this project in blocks that are not run: they take hours, or many machines."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    texts = [body for language, body in blocks if language in ("", "text", "sh")]
+    lines = "\n".join(texts).replace("\\\n", " ").splitlines()
+    return [line for line in lines if _OURS.search(line)]
+
+
+def parts(command: str) -> tuple[str, str, list[str]]:
+    """The module, the command of it if it has some, and the options of a command line."""
+    found = _OURS.search(command)
+    assert found is not None, "other_commands() has looked"
+    module = found["module"] or "chordtool"
+    rest = command[found.end() :].partition(" #")[0].split()
+    flags = [word for word in rest if re.fullmatch(r"--?[a-z][\w-]*", word)]
+    return module, rest[0] if rest else "", flags
 
 
 def matches(expected: str, got: str) -> bool:

@@ -22,6 +22,7 @@ from documented import ROOT, Example
 from songs import SONG
 
 import chordtool
+from chordtool import parser
 from chordtool.beats import Beats, BeatTracker
 from chordtool.decoding import Decoding
 from chordtool.errors import ExitCode
@@ -63,6 +64,23 @@ def test_the_commands_of_a_page_run_one_after_the_other(page: Path, tmp_path: Pa
         assert status == 0, f"{example.code}\n{printed}"
         if example.output:
             assert documented.matches(example.output, printed), f"{example.code}\n{printed}"
+
+
+def test_commands_that_would_take_hours_have_options_that_exist() -> None:
+    program = parser.whole_program()
+    seen = 0
+    for page in documented.pages():
+        for text in documented.other_commands(page):
+            module, name, flags = documented.parts(text)
+            if module == "chordtool":
+                known = {o for p in program.commands[name].params for o in p.opts}
+            else:
+                command = [sys.executable, "-m", module, "--help"]
+                shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+                known = set(re.findall(r"(?<!\w)--?[a-z][\w-]*", shown.stdout))
+            assert set(flags) <= known, f"{_name(page)}: {text}"
+            seen += 1
+    assert seen > 10
 
 
 def _needs_teachers(example: Example) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -14,6 +15,13 @@ one_blas_thread()
 # tests start and interrupt.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable of ours is set."""
+    for variable in [v for v in os.environ if v.startswith("CHORDTOOL_")]:
+        monkeypatch.delenv(variable)
 
 
 @pytest.fixture(scope="session")

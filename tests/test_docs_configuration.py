@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -10,13 +9,8 @@ import pytest
 
 from chordtool import parser, settings
 
+pytestmark = pytest.mark.usefixtures("no_variables")
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "configuration.md"
-
-
-@pytest.fixture(autouse=True)
-def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in [v for v in os.environ if v.startswith("CHORDTOOL_")]:
-        monkeypatch.delenv(variable)
 
 
 def test_the_example_file_is_accepted_and_does_what_it_says() -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,7 @@ from chordtool.settings import Setting
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for variable in [v for v in os.environ if v.startswith("CHORDTOOL_")]:
-        monkeypatch.delenv(variable)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_variables: None) -> Path:
     monkeypatch.setenv("CHORDTOOL_CONFIG", "")
     monkeypatch.setenv("CHORDTOOL_PLUGINS", "")
     monkeypatch.setattr(catalogue, "cache_folder", lambda: tmp_path / "cache")

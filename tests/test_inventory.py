@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,8 @@ FILE = WeightFile(
 
 
 @pytest.fixture(autouse=True)
-def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_variables: None) -> Path:
     """Where crema's one, made-up file is to be."""
-    for variable in [v for v in os.environ if v.startswith("CHORDTOOL_")]:
-        monkeypatch.delenv(variable)
     monkeypatch.setenv("CHORDTOOL_CONFIG", "")
     monkeypatch.setenv("CHORDTOOL_PLUGINS", "")
     monkeypatch.setenv("CHORDTOOL_MODELS_URL", "http://127.0.0.1:9")

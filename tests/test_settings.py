@@ -49,10 +49,8 @@ def program() -> TyperGroup:
 
 
 @pytest.fixture(autouse=True)
-def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_variables: None) -> Path:
     """The settings file, not there yet, and no variable of ours."""
-    for variable in [v for v in os.environ if v.startswith("CHORDTOOL_")]:
-        monkeypatch.delenv(variable)
     for variable in settings.GENERAL.values():
         # Set and unset, so that what the code under test sets is taken back afterwards.
         monkeypatch.setenv(variable, "")

@@ -24,6 +24,19 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in encoded)
 
 
+def counting_bar(console: Console, *, hidden: bool) -> Progress:
+    """A bar that counts what is done, hidden where nobody looks, and gone at its end."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=hidden or not console.is_terminal,
+    )
+
+
 def show_batch(
     outcomes: Iterable[Outcome], *, total: int, quiet: bool = False, verbose: bool = False
 ) -> ExitCode:
@@ -34,16 +47,7 @@ def show_batch(
     console = stderr_console()
     counts = dict.fromkeys((DONE, SKIPPED, FAILED), 0)
     failures: list[Outcome] = []
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=quiet or total < 2 or not console.is_terminal,
-    )
-    with bar:
+    with counting_bar(console, hidden=quiet or total < 2) as bar:
         progress = bar.add_task("transcribing", total=total)
         for outcome in outcomes:
             counts[outcome.status] += 1

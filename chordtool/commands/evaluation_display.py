@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from chordtool.commands.display import printable, stderr_console
+from chordtool.commands.display import counting_bar, printable, stderr_console
 from chordtool.commands.output import show_table
 from chordtool.errors import ExitCode
 from chordtool.evaluation.bootstrap import Interval
@@ -24,16 +23,7 @@ _SHOWN_FILES = 10
 @contextmanager
 def progress(quiet: bool) -> Iterator[Tell]:
     """A bar on standard error for each model, if that is a terminal."""
-    console = stderr_console()
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=quiet or not console.is_terminal,
-    ) as bars:
+    with counting_bar(stderr_console(), hidden=quiet) as bars:
         tasks = {}
 
         def tell(name: str, done: int, total: int) -> None:

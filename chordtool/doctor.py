@@ -17,7 +17,9 @@ from typing import Any, Final
 import numpy as np
 
 from chordtool import catalogue, plugins, settings
+from chordtool.beats import BeatTracker
 from chordtool.errors import ChordtoolError
+from chordtool.formats import Format
 from chordtool.models.registry import DEFAULT, load_model
 
 OK: Final = "ok"
@@ -26,7 +28,12 @@ NOTE: Final = "note"
 BROKEN: Final = "broken"
 
 _REINSTALL: Final = "pipx reinstall chordtool, or: pip install --force-reinstall chordtool"
-_GROUPS: Final = ("chordtool.models", "chordtool.formats", "chordtool.beats")
+_GROUPS: Final[dict[str, Callable[[Any], bool]]] = {
+    "chordtool.models": callable,
+    "chordtool.formats": lambda found: isinstance(found, Format),
+    "chordtool.beats": lambda found: isinstance(found, BeatTracker),
+}
+"""By group, whether what an entry point names is of the kind that it should be."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +153,7 @@ def _weights() -> Iterator[Finding]:
 
 def _plugins() -> Iterator[Finding]:
     """Plug-ins of other packages, by importing them."""
-    for group in _GROUPS:
+    for group, fits in _GROUPS.items():
         for plugin in plugins.names(group).values():
             if plugin.distribution == plugins.OURSELVES:
                 continue
@@ -154,10 +161,12 @@ def _plugins() -> Iterator[Finding]:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 loaded = plugins.load(plugin)
-            if loaded is not None:
+            if loaded is not None and fits(loaded):
                 yield Finding(name, OK, f"{plugin.distribution} {_version(plugin.distribution)}")
             else:
-                why = str(caught[-1].message) if caught else "it is empty"
+                why = f"{plugin.value} is of the wrong kind: {type(loaded).__name__}"
+                if loaded is None:
+                    why = str(caught[-1].message) if caught else "it is empty"
                 remedy = f"Upgrade or uninstall {plugin.distribution}."
                 yield Finding(name, BROKEN, why, remedy)
 

@@ -96,6 +96,8 @@ def test_a_plug_in_that_fails_is_broken_and_named(
     finding = found("format plug-in odd")
     assert finding.state == BROKEN
     assert finding.remedy == "Upgrade or uninstall bad."
+    (info / "entry_points.txt").write_text("[chordtool.formats]\nodd = json:dumps\n")
+    assert "wrong kind: function" in found("format plug-in odd").found
 
 
 def test_a_broken_settings_file_is_a_finding() -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from chordtool.errors import ModelUnavailableError
+from chordtool.cli import run
+from chordtool.errors import ExitCode, ModelUnavailableError
 from chordtool.models import load_model
 from chordtool.models.inventory import list_models
 from chordtool.plugins import PluginWarning
@@ -121,6 +122,27 @@ BROKEN = {
     "on_load": "def load():\n    raise RuntimeError('weights lost')",
     "leaves_on_load": "def load():\n    raise SystemExit(7)",
     "has_no_load": "lod = 1",
+    "gives_no_model": "def load():\n    return 42",
+    "gives_no_card": "class load:\n    card = features = logits = None",
+}
+ODD = """
+import numpy as np
+from chordtool_template import TemplateModel
+
+class Model(TemplateModel):
+    def {}
+
+def load():
+    return Model()
+"""
+"""A model of which one method is another one."""
+FAILURES = {
+    "features(self, samples): raise ValueError('too loud')": "ValueError: too loud",
+    "features(self, samples): return samples": "no [frames, ...]",
+    "logits(self, features): raise SystemExit(3)": "SystemExit: 3",
+    "logits(self, features): return np.zeros((3, 25), np.float32)": "[3, 25] instead of [",
+    "logits(self, features): return np.full((len(features), 25), np.nan)": "NaN",
+    "logits(self, features): return None": "NoneType instead of [",
 }
 
 
@@ -136,6 +158,28 @@ def test_a_plug_in_that_fails_is_a_warning_and_an_error_that_names_it(
         pytest.raises(ModelUnavailableError, match=name),
     ):
         load_model(name)
+
+
+@pytest.mark.parametrize("method", FAILURES)
+def test_a_model_that_fails_on_a_song_is_named_and_the_next_song_is_tried(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    register(tmp_path, "odd_model", "odd = odd_model:load", ODD.format(method))
+    monkeypatch.syspath_prepend(EXAMPLE)
+    monkeypatch.syspath_prepend(tmp_path)
+    clip = (ROOT / "examples" / "clip.mp3").read_bytes()
+    for name in ("a.mp3", "b.mp3"):
+        (tmp_path / name).write_bytes(clip)
+    songs = [str(tmp_path / name) for name in ("a.mp3", "b.mp3")]
+    arguments = [*songs, "--model", "odd", "-j", "1", "-o", f"{tmp_path}/chords/"]
+    try:
+        assert run(["transcribe", *arguments]) == ExitCode.SOME_FAILED
+    finally:
+        sys.modules.pop("odd_model", None)
+    said = capfd.readouterr().err
+    assert said.count("The model 'odd' of the package odd_model failed") == 2
+    assert FAILURES[method] in said
+    assert "This is a bug" not in said
 
 
 def test_a_plug_in_that_fails_shows_no_traceback(tmp_path: Path) -> None:

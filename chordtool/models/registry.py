@@ -7,10 +7,12 @@ A name that ends in ``.onnx``, or that is an existing file, is an exported stude
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from chordtool import plugins
 from chordtool.errors import ChordtoolError, ModelUnavailableError
 from chordtool.models.base import Model
+from chordtool.models.card import ModelCard
 
 GROUP = "chordtool.models"
 DEFAULT = "default"
@@ -42,16 +44,29 @@ def load_model(name: str | Path = DEFAULT) -> Model:
     factory = plugins.load(plugin)
     if factory is None:
         raise _unusable(plugin)
+    if plugin.distribution == plugins.OURSELVES:
+        own: Model = factory()
+        return own
+    return _foreign(plugin, factory)
+
+
+def _foreign(plugin: plugins.Plugin, factory: Any) -> Model:
+    from chordtool.models.foreign import ForeignModel
+    from chordtool.models.onnx import OnnxModel
+
     try:
-        model: Model = factory()
+        model = factory()
     except ChordtoolError:
         raise
     except (Exception, SystemExit) as error:
-        if plugin.distribution == plugins.OURSELVES:
-            raise
         plugins.warn(plugin, error)
         raise _unusable(plugin) from None
-    return model
+    if isinstance(model, OnnxModel):  # it names its failures itself, and is heard in pieces
+        return model
+    if not isinstance(model, Model) or not isinstance(model.card, ModelCard):
+        plugins.warn(plugin, f"{plugin.value} gives no model but {type(model).__name__}")
+        raise _unusable(plugin)
+    return ForeignModel(model, plugin.name, plugin.distribution)
 
 
 def _unusable(plugin: plugins.Plugin) -> ModelUnavailableError:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
+import zipfile
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
@@ -155,6 +157,23 @@ def mutate_safetensors(rng: Random, data: bytes, tokens: Sequence[bytes] = ()) -
     if rng.random() < 0.2:
         rest = mutate_bytes(rng, rest)
     return struct.pack("<Q", len(header)) + header + rest
+
+
+def mutate_archive(rng: Random, data: bytes, tokens: Sequence[bytes] = ()) -> bytes:
+    """An archive that torch saved with another pickle in it; sometimes just its bytes."""
+    if rng.random() < 0.35:
+        return mutate_bytes(rng, data, tokens)
+    packed = io.BytesIO()
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(packed, "w") as new:
+            for entry in old.infolist():
+                content = old.read(entry)
+                if entry.filename.endswith(".pkl"):
+                    content = mutate_bytes(rng, content, tokens)
+                new.writestr(entry, content)
+    except Exception:  # what damage makes zipfile raise is not written down
+        return mutate_bytes(rng, data, tokens)
+    return packed.getvalue()
 
 
 def mutate_onnx(rng: Random, data: bytes, tokens: Sequence[bytes] = ()) -> bytes:

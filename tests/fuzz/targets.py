@@ -6,6 +6,7 @@ a finding, a broken promise (AssertionError) among them.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import tempfile
@@ -276,6 +277,30 @@ def _check_checkpoint(data: bytes) -> None:
     assert sum(t.nbytes for t in tensors.values()) <= len(data)
 
 
+@cache
+def _pickle_seeds() -> tuple[bytes, ...]:
+    import torch
+
+    tensors = {"a": torch.arange(6.0).view(2, 3), "b": torch.ones(2, dtype=torch.float64)}
+    packed = io.BytesIO()
+    torch.save({"model": tensors, "mean": np.float64(-2.5), "std": 1.5}, packed)
+    return (packed.getvalue(),)
+
+
+def _check_pickle(data: bytes) -> None:
+    import torch
+
+    from chordtool.models.btc_checkpoint import read_checkpoint
+
+    with _folder() as folder:
+        path = folder / "checkpoint.pt"
+        path.write_bytes(data)
+        found = read_checkpoint(path)
+        assert [p.name for p in folder.iterdir()] == ["checkpoint.pt"]
+    assert all(type(weight) is torch.Tensor for weight in found.weights.values())
+    assert np.isfinite([found.mean, found.std]).all()
+
+
 # Audio
 
 
@@ -324,6 +349,11 @@ _ROW_WORDS = (b"labelled", b"skipped", b"failed", b"path", b"statistics", b"clas
 _ONNX_WORDS = (b"MatMul", b"Expand", b"Tile", b"ConstantOfShape", b"Pad", b"Range", b"If", b"Loop",
                b"features", b"logits", b"weights", b"bias", b"ai.onnx.ml", b"com.evil")  # fmt: skip
 
+_PICKLE_WORDS = (b"cos\nsystem\n", b"cbuiltins\nexec\n", b"cpathlib\nPath\n", b"ctorch\nload\n",
+                 b"ctorch._utils\n_rebuild_tensor_v2\n", b"X\x05\x00\x00\x00touch", b"R", b"\x81",
+                 b"\x93", b"b", b"(", b"t", b"\x85", b"Q", b"h\x00", b"."
+                 )  # fmt: skip
+
 TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
@@ -348,6 +378,8 @@ TARGETS: dict[str, Target] = {
         Target("checkpoint", _check_checkpoint, lambda: list(_checkpoint_seeds()),
                _with(mutation.mutate_safetensors, *_CARD_WORDS, b"progress", b"method"),
                in_python=False),
+        Target("pickle", _check_pickle, lambda: list(_pickle_seeds()),
+               _with(mutation.mutate_archive, *_PICKLE_WORDS), in_python=False),
         Target("audio", _check_audio, lambda: list(_clip_seeds()), _with(mutation.mutate_bytes),
                in_python=False),
     )

@@ -83,7 +83,7 @@ def test_any_json_is_a_document_or_an_error(name: str) -> None:
     check()
 
 
-@pytest.mark.parametrize("name", ["recording", "onnx", "checkpoint", "audio"])
+@pytest.mark.parametrize("name", ["recording", "onnx", "checkpoint", "pickle", "audio"])
 def test_any_bytes_are_refused_as_a_file(name: str) -> None:
     @QUICK
     @given(st.binary(max_size=300))

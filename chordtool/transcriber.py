@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from chordtool import audio
+from chordtool.audio.loading import Source
 from chordtool.decoding import Decoding, decode
 from chordtool.errors import UsageError
 from chordtool.hearing import UnderWay, hear, load
@@ -108,7 +112,7 @@ class Transcriber:
         self,
         segments: tuple[Segment, ...],
         seconds: float,
-        source: Path | BinaryIO,
+        source: Source,
         facts: audio.SourceFacts,
     ) -> Transcription:
         return Transcription(
@@ -128,13 +132,40 @@ class Transcriber:
 
 
 def transcribe(
-    source: Path | str | BinaryIO,
+    source: Path | str | BinaryIO | NDArray[np.floating[Any]],
     model: Model | str | Path = "default",
     *,
     vocabulary: str | None = None,
+    sample_rate: int | None = None,
 ) -> Transcription:
-    """Write down the chords of one recording; see :class:`Transcriber`."""
-    return Transcriber(model, vocabulary=vocabulary).transcribe(source)
+    """Write down the chords of one recording; see :class:`Transcriber`.
+
+    Args:
+        source: an audio file, a stream of one, or its samples: float [n] or [n, channels].
+        model: a model, the name of a registered one, or the path of an exported ``.onnx`` file.
+        vocabulary: ``"large"`` or ``"majmin"``; the model's own by default.
+        sample_rate: Hz; of samples, which do not say it themselves.
+
+    Raises:
+        UsageError: samples come without their rate or in another form, or a file with one.
+        AudioError: the source cannot be read as audio.
+        ModelError, ModelUnavailableError: as :class:`Transcriber`.
+    """
+    samples = isinstance(source, np.ndarray)
+    if samples != (sample_rate is not None):
+        raise UsageError(
+            "Samples come with their sample rate, files without.",
+            hint="For example: transcribe(samples, sample_rate=44100).",
+        )
+    transcriber = Transcriber(model, vocabulary=vocabulary)
+    if not isinstance(source, np.ndarray):
+        return transcriber.transcribe(source)
+    from chordtool.audio.samples import to_mono
+
+    assert sample_rate is not None, "samples have one"
+    return transcriber.transcribe_samples(
+        *to_mono(source, sample_rate, transcriber.model.card.front_end.sample_rate)
+    )
 
 
 def _tags(facts: audio.SourceFacts) -> dict[str, str]:

@@ -84,7 +84,7 @@ class MonoSignal:
         self._limits = limits
         self._size = size
         self._name = name
-        self._rate = 0
+        self._rate = -1  # none yet
         self._rate_frames = 0
         self._earlier_seconds = 0.0
         self._decoded_bytes = 0

@@ -1,0 +1,49 @@
+"""Samples that a program has already, brought to the form in which models take them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chordtool.audio.mono import BLOCK_SAMPLES, Limits, MonoSignal
+from chordtool.errors import UsageError
+from chordtool.types import Samples
+
+
+def to_mono(
+    samples: NDArray[np.floating[Any]], sample_rate: int, wanted: int
+) -> tuple[Samples, float]:
+    """Mix samples to mono and bring them to a sample rate, as :func:`chordtool.audio.load` does.
+
+    Args:
+        samples: float [n] or [n, channels], nominally within -1..1.
+        sample_rate: theirs, Hz.
+        wanted: Hz.
+
+    Returns:
+        float32 [m], finite, and the exact length in seconds.
+
+    Raises:
+        UsageError: they have another type or shape.
+        AudioError: not one is finite, or there are too many, or too many channels.
+    """
+    if samples.dtype.kind != "f":
+        raise UsageError(
+            f"The samples are of the type {samples.dtype}.",
+            hint="Give floating-point numbers within -1..1, as soundfile.read returns.",
+        )
+    if samples.ndim not in (1, 2) or (samples.ndim == 2 and samples.shape[1] == 0):
+        raise UsageError(
+            f"The samples have the shape {list(samples.shape)}.",
+            hint="Give [n] or [n, channels], as soundfile.read returns.",
+        )
+    signal = MonoSignal(wanted, Limits(), samples.nbytes, "The array")
+    frames = samples[:, None] if samples.ndim == 1 else samples
+    step = max(1, BLOCK_SAMPLES // frames.shape[1])
+    for first in range(0, len(frames), step):
+        with np.errstate(over="ignore"):  # what is too large for a float32 becomes infinite
+            block = frames[first : first + step].astype(np.float32)
+        signal.add(block, sample_rate)
+    return signal.finish(), signal.seconds

@@ -1,0 +1,70 @@
+"""The Python API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import chordtool
+from chordtool.errors import AudioError, UsageError
+
+CLIP = Path(__file__).resolve().parents[1] / "examples/clip.mp3"
+
+
+@pytest.fixture(scope="module")
+def song() -> chordtool.Transcription:
+    return chordtool.transcribe(CLIP)
+
+
+def test_a_file_may_be_named_or_opened(song: chordtool.Transcription) -> None:
+    assert song.segments
+    assert chordtool.transcribe(str(CLIP)) == song
+    with CLIP.open("rb") as file:
+        assert chordtool.transcribe(file).segments == song.segments
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_samples_are_what_is_in_the_file(dtype: str, song: chordtool.Transcription) -> None:
+    samples, rate = soundfile.read(CLIP, dtype=dtype)
+    found = chordtool.transcribe(samples, sample_rate=rate)
+    assert found.seconds == song.seconds
+    assert [s.label for s in found.segments] == [s.label for s in song.segments]
+    assert [s.start for s in found.segments] == [s.start for s in song.segments]
+
+
+def test_samples_of_one_channel_need_no_second_dimension() -> None:
+    tone = np.sin(np.arange(22_050) * 0.1)
+    found = chordtool.transcribe(tone, sample_rate=22_050)
+    assert found == chordtool.transcribe(tone[:, None], sample_rate=22_050)
+    assert found.seconds == 1.0
+
+
+def test_no_samples_have_no_chords() -> None:
+    found = chordtool.transcribe(np.empty(0, np.float32), sample_rate=44_100)
+    assert (found.segments, found.seconds) == ((), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "error"),
+    [
+        (np.zeros(100), None, UsageError),
+        (np.zeros(100, np.int16), 44_100, UsageError),
+        (np.zeros(100, complex), 44_100, UsageError),
+        (np.zeros((5, 5, 5)), 44_100, UsageError),
+        (np.zeros(()), 44_100, UsageError),
+        (np.zeros((2, 44_100)), 44_100, AudioError),
+        (np.zeros((100, 0)), 44_100, UsageError),
+        (np.zeros(100), 0, AudioError),
+        (np.full(100, np.nan), 44_100, AudioError),
+        (CLIP, 44_100, UsageError),
+    ],
+)
+def test_samples_that_make_no_sense_are_an_error_with_a_hint(
+    samples: np.ndarray | Path, rate: int | None, error: type[chordtool.ChordtoolError]
+) -> None:
+    with pytest.raises(error) as caught:
+        chordtool.transcribe(samples, sample_rate=rate)
+    assert caught.value.hint

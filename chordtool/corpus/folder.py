@@ -250,6 +250,11 @@ class Corpus:
         """Where the labelled recording of some audio lies."""
         return recording_path(self.path, audio_sha256)
 
+    def unfinished(self) -> list[Path]:
+        """Files that somebody was writing, or is."""
+        places = PART_PATTERN, f"*/*/{PART_PATTERN}"
+        return [path for place in places for path in self.path.glob(place)]
+
     def is_current(self, row: Row) -> bool:
         """Whether a row's recording is labelled, and with what the corpus is made with now."""
         return (

@@ -66,6 +66,14 @@ class Outcome:
 class CorpusWriteError(CorpusError):
     """The corpus folder cannot be written to; going on is of no use."""
 
+    @classmethod
+    def because(cls, error: OSError) -> CorpusWriteError:
+        """The error over what the operating system said."""
+        return cls(
+            f"The corpus cannot be written to: {error.strerror or error}.",
+            hint="Make room, or repair the folder; the same command then goes on where it was.",
+        )
+
 
 def label_recording(recipe: Recipe, corpus: str, job: Job) -> Outcome:
     """Label a recording and write it into the corpus, unless it is there already.
@@ -131,10 +139,7 @@ def _label(recipe: Recipe, path: Path, job: Job, old: Recording | None) -> Outco
         digest = write_recording(path, arrays, metadata)
         size = path.stat().st_size
     except OSError as error:
-        raise CorpusWriteError(
-            f"The corpus cannot be written to: {error.strerror or error}.",
-            hint="Make room, or repair the folder; the same command then goes on where it was.",
-        ) from None
+        raise CorpusWriteError.because(error) from None
     return _outcome(metadata, len(arrays.labels), digest, size, job)
 
 

@@ -32,7 +32,6 @@ from chordtool.corpus.recipe import Recipe
 from chordtool.corpus.statistics import Totals, total
 from chordtool.errors import ChordtoolError, ModelUnavailableError
 from chordtool.executors import Executor
-from chordtool.files import PART_PATTERN
 
 _POLL_SECONDS: Final = 0.5
 _LARGEST_FILE: Final = Limits().decoded_bytes
@@ -153,10 +152,7 @@ def label_corpus(
             run.drop_replaced()
             _tidy(corpus, claims)
     except OSError as error:
-        raise CorpusWriteError(
-            f"The corpus cannot be written to: {error.strerror or error}.",
-            hint="Make room, or repair the folder; the same command then goes on where it was.",
-        ) from None
+        raise CorpusWriteError.because(error) from None
     summary.elapsed_seconds = time.monotonic() - begun
     return summary
 
@@ -297,7 +293,7 @@ def _tidy(corpus: Corpus, claims: Claims) -> None:
     """Remove what killed runs and workers left behind, unless somebody may still be writing."""
     claims.sweep()
     if not claims.others():
-        for part in [*corpus.path.glob(PART_PATTERN), *corpus.path.glob(f"*/*/{PART_PATTERN}")]:
+        for part in corpus.unfinished():
             part.unlink(missing_ok=True)
 
 

@@ -13,7 +13,6 @@ from chordtool.corpus.labelling import sha256_of
 from chordtool.corpus.manifest import FAILED, LABELLED, SKIPPED, Row
 from chordtool.corpus.recording import Recording
 from chordtool.errors import CorpusError
-from chordtool.files import PART_PATTERN
 from chordtool.locking import lock
 
 _CHANGED: Final = "Its audio is not what was labelled."
@@ -111,7 +110,7 @@ def verify(
     }
     for row in _orphans(corpus, known, report):
         checked[row.key] = row
-    report.leftovers = [str(p) for p in _parts(corpus)]
+    report.leftovers = [str(p) for p in corpus.unfinished()]
     if repair and not report.is_clean:
         _repair(corpus, checked, report)
     return report
@@ -184,14 +183,10 @@ def _adopt(corpus: Corpus, path: Path) -> Row | None:
     )
 
 
-def _parts(corpus: Corpus) -> list[Path]:
-    return [*corpus.path.glob(PART_PATTERN), *corpus.path.glob(f"*/*/{PART_PATTERN}")]
-
-
 def _repair(corpus: Corpus, rows: dict[str, Row], report: Report) -> None:
     broken = set(report.damaged)
     useless = [corpus.recording_path(row.audio_sha256) for k, row in rows.items() if k in broken]
-    for path in [*_parts(corpus), *useless]:
+    for path in [*corpus.unfinished(), *useless]:
         path.unlink(missing_ok=True)
     with lock(corpus.manifest.lock_path):
         corpus.manifest.rewrite(rows.values())

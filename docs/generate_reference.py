@@ -113,7 +113,7 @@ def _parameters(command: Any) -> list[str]:
 def _item(names: str, parameter: Any) -> str:
     text = (parameter.help or "").strip()
     default = ""
-    if found := re.search(r"\s*\[default: (.+)\]$", text):
+    if found := re.search(r"\s*\\\[default: (.+)\]$", text):
         text, default = text[: found.start()], found[1]
     elif parameter.show_default is not False and not _is_nothing(parameter.default):
         default = str(getattr(parameter.default, "value", parameter.default))

@@ -22,7 +22,7 @@ from documented import ROOT, Example
 from songs import SONG
 
 import chordtool
-from chordtool import parser
+from chordtool import parser, plugins
 from chordtool.beats import Beats, BeatTracker
 from chordtool.decoding import Decoding
 from chordtool.errors import ExitCode
@@ -115,6 +115,29 @@ def test_the_reference_of_commands_is_what_the_program_says() -> None:
         generator["differences"](generator["reference"](), _text("reference/cli.md"))
     )
     assert not differences, "run: python docs/generate_reference.py\n" + "\n".join(differences)
+
+
+def _options(command: Any) -> Iterator[Any]:
+    yield from command.params
+    for inner in getattr(command, "commands", {}).values():
+        yield from _options(inner)
+
+
+def test_help_in_the_terminal_has_the_defaults_and_all_formats(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    helps = [str(getattr(option, "help", "")) for option in _options(parser.whole_program())]
+    # What looks like markup would be left out.
+    assert not [text for text in helps if re.search(r"(?<!\\)\[[a-z#/@]", text)]
+    for command, words in (
+        ("distill", ["[default: 0.0003]", "[default: cosine]"]),
+        ("transcribe", ["[default: lab]", *plugins.OWN["chordtool.formats"]]),
+    ):
+        assert parser.call([command, "--help"]) == ExitCode.OK
+        shown = " ".join(
+            capsys.readouterr().out.replace("\N{BOX DRAWINGS LIGHT VERTICAL}", "").split()
+        )
+        assert [word for word in words if word not in shown] == []
 
 
 def test_every_exit_status_is_in_the_reference() -> None:

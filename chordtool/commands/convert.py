@@ -35,7 +35,8 @@ def convert(
         typer.Option(
             "-f",
             "--format",
-            help="Format of OUT, if its suffix does not say it.",
+            metavar="NAME",
+            help="Format of OUT, if its suffix does not say it: those of transcribe.",
             autocompletion=completion.format_names,
         ),
     ] = None,

@@ -33,10 +33,10 @@ def evaluate(
     ] = None,
     audio: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The recordings.  [default: beside the labels]"),
+        typer.Option(metavar="DIR", help=r"The recordings.  \[default: beside the labels]"),
     ] = None,
     vocabulary: Annotated[
-        Vocabulary | None, typer.Option(help="What models may say.  [default: all they know]")
+        Vocabulary | None, typer.Option(help=r"What models may say.  \[default: all they know]")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Answer with a row for each song.")] = False,

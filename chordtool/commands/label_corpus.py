@@ -50,7 +50,7 @@ def label_corpus(
             "-t",
             "--teacher",
             metavar="NAME|FILE.onnx",
-            help="Who labels; repeat it for several, which are averaged.  [default: lv]",
+            help=r"Who labels; repeat it for several, which are averaged.  \[default: lv]",
             autocompletion=completion.model_names,
         ),
     ] = None,
@@ -58,7 +58,7 @@ def label_corpus(
         list[float] | None,
         typer.Option(
             "--weight",
-            help="Share of each teacher in the average, in the same order.  [default: equal]",
+            help=r"Share of each teacher in the average, in the same order.  \[default: equal]",
         ),
     ] = None,
     average: Annotated[

@@ -63,7 +63,7 @@ def _option(field: Any, hint: Any) -> inspect.Parameter:
     if choices:
         text += " One of " + ", ".join(choices) + "."
     if field.default not in (None, (), "", False):
-        text += f"  [default: {field.default}]"
+        text += rf"  \[default: {field.default}]"
     option = "--" + field.name.replace("_", "-")
     names = (option,) if hint is not bool else (f"{option}/--no-{option[2:]}",)
     return inspect.Parameter(

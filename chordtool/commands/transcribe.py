@@ -47,7 +47,9 @@ def transcribe(
         typer.Option(
             "-f",
             "--format",
-            help="Output format, may be repeated.  [default: lab]",
+            metavar="NAME",
+            help="lab, json, jsonl, csv, jams, midi, audacity, sonic-visualiser, chordpro, chart, "
+            r"srt, lrc, html, or a plug-in's; may be repeated.  \[default: lab]",
             autocompletion=completion.format_names,
         ),
     ] = None,
@@ -63,7 +65,7 @@ def transcribe(
     ] = "default",
     vocabulary: Annotated[
         Vocabulary | None,
-        typer.Option(help="170 chords or major and minor only.  [default: the model's]"),
+        typer.Option(help=r"170 chords or major and minor only.  \[default: the model's]"),
     ] = None,
     beats: Annotated[
         bool, typer.Option("--beats", help="Move changes onto beats, and write bars in charts.")

@@ -36,6 +36,8 @@ def complete(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         ("chordtool models show de", ["default"]),
         ("chordtool models download ", ["btc", "lv", "crema"]),
         ("chordtool transcribe --vocabulary maj", ["majmin"]),
+        ("chordtool distill --schedule c", ["cosine", "constant"]),
+        ("chordtool label-corpus --teacher cr", ["crema"]),
     ],
 )
 def test_the_shell_is_offered(line: str, offered: list[str], complete) -> None:  # type: ignore[no-untyped-def]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 
 def model_names(incomplete: str) -> list[str]:
     """Names of registered models."""
@@ -23,6 +25,13 @@ def download_names(incomplete: str) -> list[str]:
     from chordtool.catalogue import CATALOGUE
 
     return [name for name in CATALOGUE if name.startswith(incomplete)]
+
+
+def one_of(choices: Sequence[str]) -> Callable[[str], list[str]] | None:
+    """Some words, or ``None``, for the shell's own way, if there are none."""
+    if not choices:
+        return None
+    return lambda incomplete: [choice for choice in choices if choice.startswith(incomplete)]
 
 
 def _names(group: str, incomplete: str) -> list[str]:

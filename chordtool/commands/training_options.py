@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from chordtool.commands import completion
 from chordtool.training.config import TrainConfig, resolve
 
 
@@ -71,6 +72,6 @@ def _option(field: Any, hint: Any) -> inspect.Parameter:
         annotation=Annotated[
             annotation | None,
             typer.Option(*names, help=text, rich_help_panel=field.metadata["panel"],
-                         show_default=False),
+                         show_default=False, autocompletion=completion.one_of(choices)),
         ],
     )  # fmt: skip

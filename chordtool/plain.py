@@ -42,7 +42,7 @@ def _no_settings_file() -> bool:
     assert path is not None, "the variable is not set"
     try:
         path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError:
         pass

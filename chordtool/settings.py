@@ -85,7 +85,7 @@ def read(path: Path | None) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_CONFIG_BYTES + 1)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if CONFIG_ENV in os.environ:
             raise UsageError(
                 f"The settings file {path} is not there.", hint=f"{CONFIG_ENV} names it."

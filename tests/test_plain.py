@@ -84,6 +84,8 @@ def test_the_users_own_settings_file_has_its_say(
     assert plain.song_of(["transcribe", "song.mp3"]) == "song.mp3"
     file.touch()
     assert plain.song_of(["transcribe", "song.mp3"]) is None
+    monkeypatch.setattr("chordtool.settings.config_path", lambda: file / "below.toml")
+    assert plain.song_of(["transcribe", "song.mp3"]) == "song.mp3"
 
 
 def test_the_shortcut_goes_without_the_parser() -> None:

@@ -239,6 +239,10 @@ def test_the_file_is_where_the_platform_keeps_such_files(
         assert path.is_relative_to(tmp_path)
 
 
+def test_a_home_that_is_no_folder_has_no_settings() -> None:
+    assert settings.read(Path(os.devnull) / "chordtool" / "config.toml") == {}
+
+
 def test_another_file_can_be_named_and_must_be_there(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

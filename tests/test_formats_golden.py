@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
@@ -32,6 +33,7 @@ from songs import SONG
 from chordtool import plugins
 from chordtool.beats import bars_of
 from chordtool.formats import GROUP, FormatOptions, load_format, render
+from chordtool.formats.json_document import read_json
 from chordtool.formats.midi import notes_of
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -67,6 +69,14 @@ def test_json_keeps_its_schema() -> None:
     schema = json.loads(SCHEMA.read_text("utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.Draft202012Validator(schema).validate(json.loads(golden("json").read_bytes()))
+
+
+def test_the_example_of_the_reference_keeps_the_schema_and_can_be_read() -> None:
+    page = (SCHEMA.parent / "formats.md").read_text("utf-8")
+    (example,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    schema = json.loads(SCHEMA.read_text("utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(json.loads(example))
+    assert read_json(example.encode()).metadata == {"title": "Song"}
 
 
 def test_the_schema_refuses_what_the_reader_refuses() -> None:

@@ -73,6 +73,15 @@ def test_a_beat_tracker_that_fails_is_named(capfd: pytest.CaptureFixture[str]) -
     assert "'broken' failed: RuntimeError: out of time" in capfd.readouterr().err
 
 
+def test_a_beat_tracker_that_would_not_be_asked_is_misuse(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert transcribe("--beat-tracker", "metronome") == ExitCode.USAGE
+    assert "--beats" in capfd.readouterr().err
+    monkeypatch.setenv("CHORDTOOL_TRANSCRIBE_BEAT_TRACKER", "metronome")
+    assert transcribe() == ExitCode.OK
+
+
 def test_an_unknown_beat_tracker_is_misuse(capfd: pytest.CaptureFixture[str]) -> None:
     assert transcribe("--beats", "--beat-tracker", "metronom") == ExitCode.USAGE
     assert "Did you mean metronome?" in capfd.readouterr().err

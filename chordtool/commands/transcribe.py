@@ -104,7 +104,13 @@ def transcribe(
 
     One recording goes to standard output as a .lab file: chordtool transcribe song.mp3 > song.lab
     """
+    from chordtool.errors import UsageError
     from chordtool.hearing import ahead
+
+    if asked_for(context, "beat_tracker") and not beats:
+        raise UsageError(
+            "A beat tracker is named, but beats are not asked for.", hint="Add --beats."
+        )
 
     # Decoding goes on while the rest of the program is imported.
     with ahead(sources if output in (None, "-") else ()) as begun:

@@ -386,6 +386,27 @@ def test_it_fits_a_phone(browser: Browser, page: str, width: int) -> None:
         screenshot(browser, "page-phone.png")
 
 
+@pytest.mark.parametrize("width", [320, 390, 844])
+def test_the_recording_can_be_chosen_on_a_phone(
+    browser: Browser, tmp_path: Path, width: int
+) -> None:
+    target = tmp_path / "linked.html"
+    options = FormatOptions(audio=tmp_path / "missing.mp3", target=target)
+    target.write_bytes(render(SONG, "html", options))
+    browser.open(target.as_uri(), width, 844, phone=True)
+    browser.wait("!document.getElementById('problem').hidden")
+    box = "document.querySelector('{}').getBoundingClientRect()"
+    for part in ("#choose", "#play", "#total", "#seek"):
+        place = browser.run(f"(b => [b.left, b.right, b.bottom])({box.format(part)})")
+        assert place[0] >= 0, part
+        assert place[1] <= width, part
+        assert place[2] <= 844, part
+    above = browser.run(f"{box.format('.player')}.top - {box.format('#problem')}.bottom")
+    assert above >= 0
+    browser.run("document.getElementById('play').click()")
+    assert browser.run("document.getElementById('problem').hidden") is True, "it has been read"
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_nothing_jumps_from_chord_to_chord(browser: Browser, page: str, width: int) -> None:
     browser.open(page, width, 844)

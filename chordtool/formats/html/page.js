@@ -40,6 +40,7 @@ function seek(seconds) {
 }
 
 function toggle() {
+  $("problem").hidden = true;
   if (playing()) { if (audible) audio.pause(); else silent.pause(); }
   else if (audible) audio.play().catch(() => lost());
   else silent.play();

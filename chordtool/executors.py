@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from multiprocessing import get_context, parent_process, resource_tracker
 from typing import Any, Final, Protocol, TypeVar
@@ -176,33 +176,44 @@ class ProcessExecutor:
 
 
 _END: Any = object()
-_MASK: Final[frozenset[signal.Signals]] = frozenset(
-    (signal.SIGINT, signal.SIGTERM) if hasattr(signal, "pthread_sigmask") else ()
-)
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_MASKED: Final = hasattr(signal, "pthread_sigmask")
 
 
 @contextmanager
 def _signals_wait() -> Iterator[None]:
-    """Put signals off while a worker is started: it is told what to do after it has begun, and
-    complains at length if that never comes."""
-    if not _MASK:
-        yield
+    """Put interruptions off while a worker is started: it is told what to do after it has begun,
+    and complains at length if that never comes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # handlers run on the main thread only
         return
-    # It lifts the mask when it is started.
-    resource_tracker.ensure_running()
-    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, _MASK)
-    try:
+    came: list[int] = []
+    with ExitStack() as stack:
+        stack.callback(_raise_first, came)
+        for number in _SIGNALS:
+            handler = signal.getsignal(number)
+            if callable(handler):
+                stack.callback(signal.signal, number, handler)
+                signal.signal(number, lambda late, frame: came.append(late))
+        if _MASKED:
+            # For the worker, which inherits the mask: Ctrl-C reaches it before it can ignore it.
+            resource_tracker.ensure_running()  # lifts the mask when it is started
+            earlier = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+            stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, earlier)
         yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
+
+
+def _raise_first(numbers: list[int]) -> None:
+    if numbers:
+        signal.raise_signal(numbers[0])
 
 
 def _start_worker() -> None:
     # Ctrl-C reaches the whole group; only the parent answers. And a worker whose parent was
     # killed would wait for ever for its next task.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if _MASK:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _MASK)  # put off by whoever started it
+    if _MASKED:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)  # put off by whoever started it
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
 
@@ -302,7 +313,7 @@ def _start_local(distributed: Any, workers: int) -> Any:
                 # Without a dashboard there still is a port for its state: any but the usual one.
                 scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                 memory_limit=0,
-                silence_logs=logging.ERROR,
+                silence_logs=logging.CRITICAL,
             )
         except RuntimeError as error:
             if last:

@@ -137,12 +137,17 @@ def test_an_interruption_waits_until_a_worker_knows_what_to_do(
 ) -> None:
     from multiprocessing import resource_tracker, util
 
+    # A signal comes by whichever thread lets it in.
+    over = threading.Event()
+    bystander = threading.Thread(target=over.wait)
+    bystander.start()
     started: list[psutil.Process] = []
     start = util.spawnv_passfds
 
     def start_and_interrupt(*arguments: Any) -> int:
         started.append(psutil.Process(start(*arguments)))
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.5)  # for the bystander to take it
         return started[-1].pid
 
     def interrupt(number: int, frame: object) -> None:
@@ -156,8 +161,10 @@ def test_an_interruption_waits_until_a_worker_knows_what_to_do(
         with pytest.raises(KeyboardInterrupt):
             list(executor.run(square, [1, 2]))
     finally:
-        signal.signal(signal.SIGTERM, earlier)
+        assert signal.signal(signal.SIGTERM, earlier) is interrupt
         executor.close()
+        over.set()
+        bystander.join()
     (worker,) = started
     assert psutil.wait_procs([worker], timeout=20)[0]
     assert capfd.readouterr().err == ""

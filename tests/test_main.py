@@ -56,7 +56,11 @@ def test_standard_streams_may_be_closed(closed: str, tmp_path: Path) -> None:
 
 
 def test_threads_are_waited_for() -> None:
-    busy = "import threading, time\nthreading.Timer(0.3, print, ['late']).start()"
+    busy = (
+        "import threading\n"
+        "def last():\n    threading.main_thread().join()\n    print('late')\n"
+        "threading.Thread(target=last).start()"
+    )
     status, output, complaints = end(busy, "--version")
     assert (status, complaints) == (ExitCode.OK, "")
     assert output.endswith("late\n")

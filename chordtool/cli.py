@@ -12,6 +12,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
+from types import FrameType
 from typing import Final, TextIO
 
 from chordtool import plain, settings
@@ -79,6 +80,8 @@ def _mind_signals() -> None:
 
 def _leave_signals() -> None:
     """Let a signal end the program at once: the work is over, and nobody would catch _stop's."""
+    if _AGAIN is not None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) == _stop:
             signal.signal(number, signal.SIG_DFL)
@@ -93,10 +96,28 @@ class _StopError(KeyboardInterrupt):
     """
 
 
-def _stop(number: int, frame: object) -> None:
+_AGAIN: Final = getattr(signal, "SIGALRM", None)
+"""What brings an interruption back that came at a bad moment, where there are timers."""
+_AGAIN_SECONDS: Final = 0.005
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
     global _asked_to_stop
     _asked_to_stop = True
+    if _AGAIN is not None and _is_import_system(frame):
+        signal.signal(_AGAIN, _stop)
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
+        return
     raise _StopError
+
+
+def _is_import_system(frame: FrameType | None) -> bool:
+    """Whether the interpreter is between two steps of an import itself, not in what is imported.
+
+    There an exception can be lost, or a lock be kept that has just been taken: another thread that
+    imports something would wait for it for ever, and the program for that thread.
+    """
+    return frame is not None and frame.f_code.co_filename.startswith("<frozen importlib")
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -49,6 +49,26 @@ def test_whoever_is_asked_to_stop_says_how_to_go_on(action: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_import_is_not_cut_short_between_its_steps_but_right_after(number: int) -> None:
+    script = f"""
+import os, signal, time
+from chordtool import cli
+cli._mind_signals()
+step = compile("os.kill(os.getpid(), number); done = True", "<frozen importlib._bootstrap>", "exec")
+names = dict(os=os, number={int(number)})
+try:
+    exec(step, names)
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("done" in names, "interrupted", flush=True)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=50
+    )
+    assert done.stdout == "True\ninterrupted\n", done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_after_the_work_ends_the_program_without_a_traceback(number: int) -> None:
     script = (
         "import atexit, os; from chordtool import cli; cli.run = lambda arguments: 0; "

@@ -267,10 +267,11 @@ def _check_address(file: WeightFile, url: str) -> None:
 
 
 def _refused(file: WeightFile, why: str) -> ModelUnavailableError:
+    model = next((e.name for e in catalogue.CATALOGUE.values() if file in e.files), "NAME")
     return ModelUnavailableError(
         f"{file.name} cannot be downloaded: {why}.",
-        hint=f"Try again later, or put the file from {file.url} into a folder of your own as "
-        f"{file.name} and set {catalogue.MODELS_ENV} to that folder.",
+        hint=f"Try again later: chordtool models download {model}. Or put the file from {file.url} "
+        f"into a folder of your own as {file.name} and set {catalogue.MODELS_ENV} to that folder.",
     )
 
 

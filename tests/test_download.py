@@ -345,6 +345,7 @@ def test_a_missing_file_is_not_asked_for_again(mirror: Mirror) -> None:
         download("fake", patience=HASTE)
     assert len(mirror.ranges) == 1
     assert catalogue.MODELS_ENV in caught.value.hint
+    assert "chordtool models download fake." in caught.value.hint
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

@@ -11,7 +11,7 @@ from chordtool import catalogue
 from chordtool.catalogue import CatalogueEntry, WeightFile
 from chordtool.commands.display import stderr_console
 from chordtool.commands.output import bytes_for_people
-from chordtool.download import download
+from chordtool.download import MAX_UNSTATED_BYTES, download
 
 
 def fetch_and_show(
@@ -59,6 +59,6 @@ def fetch_and_show(
 
 def licence_line(entry: CatalogueEntry) -> str:
     """Name, size, licence, authors and repository on one line."""
-    size = bytes_for_people(entry.size)
-    parts = [f"licence {entry.licence}", *([size] if size else []), entry.source]
+    size = bytes_for_people(entry.size) or f"at most {bytes_for_people(MAX_UNSTATED_BYTES)}"
+    parts = [f"licence {entry.licence}", size, entry.source]
     return f"{entry.name}: {', '.join(parts)}; from github.com/{entry.files[0].repository}"

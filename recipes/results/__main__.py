@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     add("--epochs", type=int, default=20, help="validations of each run")
     add("--batch-size", type=int, default=16)
     add("--lr", type=float, default=6e-4, help="peak for random weights")
-    add("--lr-stage-2", type=float, default=1e-4)
+    add("--lr-stage-2", type=float, default=3e-4)
     add("--seed", type=int, default=42)
     add("--teacher", action="append", help="who labels songs and test; lv and crema")
     add("--device", default="auto", help="auto, cpu, cuda or mps")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +14,30 @@ from typing import IO, Any, Final
 _PART: Final = (".chordtool-", ".part")
 PART_PATTERN: Final = "*".join(_PART)
 """Names of files that are being written, or were, when somebody was killed or locked out."""
+
+
+def require_regular(path: Path) -> None:
+    """Refuse what is no file: reading a pipe or a device may never end.
+
+    Raises:
+        OSError: it is a folder, a pipe or a device, or is not there.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no file but a folder, a pipe or a device")
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """The bytes of a file of unknown origin.
+
+    Raises:
+        OSError: it cannot be read, is no file, or has more than ``limit`` bytes.
+    """
+    require_regular(path)
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"it has more than {limit} bytes")
+    return data
 
 
 @contextmanager

@@ -49,6 +49,13 @@ def test_the_number_of_threads_changes_nothing() -> None:
     assert all(np.array_equal(answers[0], answer) for answer in answers[1:])
 
 
+@pytest.mark.skipif(os.name != "posix", reason="no such files")
+def test_a_device_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "endless.onnx").symlink_to("/dev/zero")
+    with pytest.raises(ModelUnavailableError, match="no file"):
+        OnnxModel.from_file(tmp_path / "endless.onnx")
+
+
 def test_a_file_is_found_by_its_path(tmp_path: Path) -> None:
     (tmp_path / "mine.onnx").write_bytes(tiny_student())
     assert load_model(str(tmp_path / "mine.onnx")).card == tiny_card()

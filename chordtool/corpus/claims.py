@@ -19,10 +19,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from chordtool.files import read_bounded
 from chordtool.locking import lock
 
 EXPIRY_SECONDS: Final = 120.0
 """A claim that was not renewed for so long is nobody's."""
+
+_MAX_BYTES: Final = 4096
+"""Of a claim; it takes a hundred."""
 
 
 class Claims:
@@ -133,7 +137,7 @@ class Claims:
     def _holder(self, path: Path) -> dict[str, object]:
         """What a claim says; nothing if it was cut short or is being written."""
         try:
-            found = json.loads(path.read_bytes())
+            found = json.loads(read_bounded(path, _MAX_BYTES))
         except (OSError, ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}

@@ -22,11 +22,13 @@ from chordtool.corpus.claims import Claims
 from chordtool.corpus.manifest import LABELLED, Manifest, Row
 from chordtool.corpus.recording import Arrays, Recording
 from chordtool.errors import CorpusError
-from chordtool.files import PART_PATTERN, atomic_write
+from chordtool.files import PART_PATTERN, atomic_write, read_bounded
 from chordtool.frontend import FrontEnd
 
 CORPUS_SCHEMA: Final = 1
 """Version of the folder's layout. Folders that are newer than this are refused."""
+MAX_DESCRIPTION_BYTES: Final = 1 << 20
+"""Of ``corpus.json``; it takes a few hundred."""
 _LABEL_AGAIN: Final = "Run label-corpus again with the same options; what is labelled stays."
 
 
@@ -178,7 +180,7 @@ class Corpus:
         folder = Path(path)
         file = folder / "corpus.json"
         try:
-            text = file.read_bytes().decode()
+            text = read_bounded(file, MAX_DESCRIPTION_BYTES).decode()
         except FileNotFoundError:
             raise CorpusError(
                 f"{folder} is not a corpus: it has no corpus.json.",
@@ -230,7 +232,7 @@ class Corpus:
         for name in ("recordings", "claims"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         text = description.to_json()
-        if not file.is_file() or file.read_bytes() != text.encode():
+        if not file.is_file() or read_bounded(file, MAX_DESCRIPTION_BYTES) != text.encode():
             _refuse_company(folder / "claims", file)
             with atomic_write(file, "w") as out:
                 out.write(text)

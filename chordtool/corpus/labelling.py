@@ -24,6 +24,7 @@ from chordtool.corpus.recipe import Recipe
 from chordtool.corpus.recording import Arrays, Metadata, Recording, write_recording
 from chordtool.corpus.statistics import SILENCE_DBFS, describe
 from chordtool.errors import AudioError, ChordtoolError, CorpusError, ModelUnavailableError
+from chordtool.files import require_regular
 from chordtool.frontend import FrontEnd
 from chordtool.types import Labels
 from chordtool.vocabulary import MASKED
@@ -304,9 +305,10 @@ def sha256_of(path: Path) -> str:
     """sha256 of a file's bytes.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, or is none.
     """
     digest = hashlib.sha256()
+    require_regular(path)
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)

@@ -14,7 +14,7 @@ from typing import IO, Any, Final
 
 from chordtool.corpus.recording import is_sha256
 from chordtool.errors import CorpusError
-from chordtool.files import atomic_write
+from chordtool.files import atomic_write, require_regular
 from chordtool.locking import lock
 
 LABELLED: Final = "labelled"
@@ -130,6 +130,7 @@ class Manifest:
         rows: dict[str, Row] = {}
         broken = 0
         try:
+            require_regular(self.path)
             with self.path.open("rb") as file:
                 for line in _lines(file):
                     try:

@@ -22,7 +22,7 @@ from safetensors.numpy import save
 
 from chordtool.corpus.compact import Codes, decode
 from chordtool.errors import CorpusError
-from chordtool.files import atomic_write
+from chordtool.files import atomic_write, require_regular
 from chordtool.frontend import FrontEnd
 from chordtool.types import Labels
 from chordtool.vocabulary import MASKED, N_CLASSES
@@ -143,6 +143,7 @@ class Recording:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            require_regular(path)
             file: Any = safe_open(path, framework="np")
             described = file.metadata() or {}
             slices = {name: file.get_slice(name) for name in _TENSORS}

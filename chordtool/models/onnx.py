@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from chordtool.bounds import NETWORK_BYTES, bounded_memory
 from chordtool.constantq import CqtStream, log_cqt
 from chordtool.errors import ModelError, ModelUnavailableError
+from chordtool.files import require_regular
 from chordtool.models.card import ModelCard
 from chordtool.models.onnx_file import MAX_BYTES, OnnxFacts, inspect
 from chordtool.models.seal import check_seal
@@ -65,6 +66,7 @@ class OnnxModel:
             ModelError: it is damaged, or as the class says.
         """
         try:
+            require_regular(path)
             if path.stat().st_size > MAX_BYTES:
                 raise ModelError(f"{path} is larger than {MAX_BYTES >> 20} MiB.")
             data = path.read_bytes()

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from chordtool.errors import ModelError
+from chordtool.files import require_regular
 from chordtool.models.btc import BTC
 from chordtool.models.card import ModelCard
 from chordtool.models.onnx_file import MAX_BYTES, inspect
@@ -89,6 +90,7 @@ def from_onnx(source: Path | bytes) -> tuple[nn.Module, ModelCard]:
 
 def _content(path: Path) -> bytes:
     try:
+        require_regular(path)
         if path.stat().st_size > MAX_BYTES:
             raise ModelError(f"{path} is larger than {MAX_BYTES >> 20} MiB.")
         return path.read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from chordtool.corpus.claims import Claims
 from chordtool.corpus.folder import Corpus
 from chordtool.corpus.recipe import make_recipe
+from chordtool.corpus.recording import Recording
+from chordtool.corpus.verify import verify
 from chordtool.errors import CorpusError
 
 from .conftest import Label, contents
@@ -85,3 +88,35 @@ def test_a_folder_that_is_no_corpus_says_how_to_make_one(tmp_path: Path) -> None
     with pytest.raises(CorpusError) as caught:
         Corpus.open(tmp_path)
     assert "label-corpus" in caught.value.hint
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no such files")
+def test_a_corpus_of_pipes_and_devices_keeps_nobody_waiting(
+    label: Label, music: Path, tmp_path: Path
+) -> None:
+    label(music, tmp_path / "c")
+    corpus = Corpus.open(tmp_path / "c")
+    lost, other = (recording.path for recording in corpus.recordings()[:2])
+    lost.unlink()
+    os.mkfifo(lost)
+    other.unlink()
+    other.symlink_to("/dev/zero")
+    (corpus.claims_folder / "x.claim").symlink_to("/dev/zero")
+    assert verify(corpus, repair=False).lost
+    with pytest.raises(CorpusError, match="no file"):
+        Recording(lost)
+    corpus.manifest.path.unlink()
+    os.mkfifo(corpus.manifest.path)
+    with pytest.raises(CorpusError, match="no file"):
+        corpus.rows()
+    description = tmp_path / "c" / "corpus.json"
+    description.unlink()
+    description.symlink_to("/dev/zero")
+    with pytest.raises(CorpusError, match="no file"):
+        Corpus.open(tmp_path / "c")
+
+
+def test_a_description_of_megabytes_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "corpus.json").write_bytes(b" " * (2 << 20))
+    with pytest.raises(CorpusError, match="more than"):
+        Corpus.open(tmp_path)

@@ -196,7 +196,8 @@ def test_a_teacher_that_breaks_costs_one_recording(recipe: Recipe, tmp_path: Pat
     soundfile.write(silent, np.zeros(22_050), 22_050)
     outcome, _ = run(recipe, tmp_path / "c", silent)
     assert outcome.status == "failed"
-    assert outcome.error == "Unexpected RuntimeError: the toy does not like silence"
+    why = "failed: RuntimeError: the toy does not like silence."
+    assert outcome.error == f"The model 'toy' of the package toy-teacher {why}"
 
 
 def test_a_teacher_that_is_another_one_elsewhere_ends_the_run(

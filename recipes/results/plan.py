@@ -71,6 +71,8 @@ class Row:
     """Which set of labels: a key of :data:`SHARES`, or :data:`NOISY`."""
     augment: str = "pitch"
     """From scratch: a key of :data:`AUGMENTATIONS`."""
+    shifted: bool = False
+    """Stage 2: whether pitch is shifted, as it is from scratch, which the paper does not do."""
 
     @property
     def title(self) -> str:
@@ -80,6 +82,8 @@ class Row:
         words = [self.student.upper(), self.kind]
         if self.kind == STAGE_2:
             words.append(f"KD {self.kd}")
+        if self.shifted:
+            words.append("pitch shift")
         if self.augment != "pitch":
             words.append(f"augmentation: {self.augment}")
         if self.labels == NOISY:
@@ -89,9 +93,9 @@ class Row:
         return ", ".join(words)
 
 
-def _stage_2(name: str, student: str, kd: str, labels: str = "100") -> Row:
+def _stage_2(name: str, student: str, kd: str, labels: str = "100", shifted: bool = False) -> Row:
     segments = {"100": 90_000, "10": 22_500}.get(labels, 45_000)
-    return Row(name, STAGE_2, student, segments, f"{student}-stage1", kd, labels)
+    return Row(name, STAGE_2, student, segments, f"{student}-stage1", kd, labels, shifted=shifted)
 
 
 ROWS: Final = (
@@ -106,6 +110,8 @@ ROWS: Final = (
     _stage_2("2e1d-stage2", "2e1d", "selective"),
     _stage_2("btc-stage2-off", "btc", "off"),
     _stage_2("btc-stage2-plain", "btc", "plain"),
+    _stage_2("btc-stage2-shifted", "btc", "selective", shifted=True),
+    _stage_2("2e1d-stage2-shifted", "2e1d", "selective", shifted=True),
     _stage_2("btc-50-off", "btc", "off", "50"),
     _stage_2("btc-50-selective", "btc", "selective", "50"),
     _stage_2("btc-10-off", "btc", "off", "10"),
@@ -208,8 +214,9 @@ def configure(
         scratch = {**FROM_SCRATCH, "student": row.student, "from_scratch": True}
         varied = AUGMENTATIONS[row.augment]
         return FinetuneConfig(**{**scratch, **varied, **labelled, **cosine})
+    pitch = {k: FROM_SCRATCH[k] for k in ("pitch_low", "pitch_high")} if row.shifted else {}
     return FinetuneConfig(
-        student=str(runs / row.start), temperature=3.0, **KD[row.kd], **labelled,
+        student=str(runs / row.start), temperature=3.0, **KD[row.kd], **labelled, **pitch,
         **{**cosine, "lr": settings.lr_stage_2},
     )  # fmt: skip
 

@@ -1,10 +1,7 @@
 """The program's door: ``python -m chordtool``, and the console script."""
 
-import atexit
 import gc
-import os
 import sys
-import threading
 
 _OBJECTS = 50_000
 
@@ -33,6 +30,10 @@ def _leave(status: object) -> None:
     a song is transcribed. What asked to be called at the end is called. Threads are waited for,
     and profilers and debuggers get their turn, as usual.
     """
+    import atexit
+    import os
+    import threading
+
     watched = sys.gettrace() is not None or sys.getprofile() is not None
     if not isinstance(status, int) or watched or threading.active_count() > 1:
         return

@@ -170,7 +170,7 @@ def _scores(rows: Documents) -> str:
     for name in rows:
         mean = rows[name]["scores"]["mean"]
         between = (
-            f" ({100 * mean['low']:.1f} to {100 * mean['high']:.1f})"
+            f" ({100 * mean['low']:.0f} to {100 * mean['high']:.0f})"
             if mean["low"] is not None
             else ""
         )
@@ -179,13 +179,12 @@ def _scores(rows: Documents) -> str:
         body.append(
             [
                 f"`{name}`",
-                rows[name]["title"],
                 *numbers,
                 average,
                 f"{points(rows, name, 'acqa'):.1f}",
             ]
         )
-    return _table(["row", "", *METRICS, "mean", "ACQA"], body)
+    return _table(["row", *METRICS, "mean", "ACQA"], body)
 
 
 _ABLATIONS: Final = (

@@ -6,6 +6,7 @@ import functools
 import itertools
 import json
 import os
+import re
 import signal
 import tarfile
 from pathlib import Path
@@ -220,7 +221,7 @@ def test_a_table_that_is_interrupted_goes_on_where_it_was(
 
     assert _start(given_data, "--report") == 0
     text = capsys.readouterr().out
-    assert "| `btc-stage2` | BTC, stage 2, KD selective |" in text
+    assert re.search(r"^\| `btc-stage2` (\| \d+\.\d ){7}\|", text, re.MULTILINE)
     assert "not run (btc-baseline)" in text
 
 

@@ -234,8 +234,7 @@ class Corpus:
         text = description.to_json()
         if not file.is_file() or read_bounded(file, MAX_DESCRIPTION_BYTES) != text.encode():
             _refuse_company(folder / "claims", file)
-            with atomic_write(file, "w") as out:
-                out.write(text)
+            _describe(file, text)
         return cls(folder, description)
 
     @property
@@ -298,6 +297,22 @@ def _refuse_company(claims_folder: Path, description: Path) -> None:
                 "Another run is labelling this corpus with other settings.",
                 hint="Wait for it, or choose another folder.",
             )
+
+
+def _describe(file: Path, text: str) -> None:
+    """Write the description.
+
+    A run that begins at the same moment may tidy the unfinished file away: whoever writes it holds
+    no claim yet, and it looks like a dead one's.
+    """
+    for last in (False, False, True):
+        try:
+            with atomic_write(file, "w") as out:
+                out.write(text)
+            return
+        except FileNotFoundError:
+            if last:
+                raise
 
 
 def _can_be_described(folder: Path) -> bool:

@@ -13,6 +13,7 @@ from chordtool.corpus.recipe import make_recipe
 from chordtool.corpus.recording import Recording
 from chordtool.corpus.verify import verify
 from chordtool.errors import CorpusError
+from chordtool.files import PART_PATTERN
 
 from .conftest import Label, contents
 
@@ -39,6 +40,24 @@ def test_two_runs_with_different_settings_do_not_mix(
         assert (tmp_path / "c" / "corpus.json").read_bytes() == before
         label(music, tmp_path / "c")
     label(music, tmp_path / "c", made_by=make_recipe(["other"]))
+
+
+def test_a_description_that_another_run_tidies_away_is_written_again(
+    label: Label, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync, tidied = os.fsync, list[Path]()
+
+    def tidy_first(handle: int) -> None:
+        fsync(handle)
+        for part in [] if tidied else (tmp_path / "c").glob(PART_PATTERN):
+            part.unlink()
+            tidied.append(part)
+
+    monkeypatch.setattr(os, "fsync", tidy_first)
+    label(music, tmp_path / "c")
+    assert tidied
+    label(music, tmp_path / "d")
+    assert contents(tmp_path / "c") == contents(tmp_path / "d")
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(

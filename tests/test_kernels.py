@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from chordtool.models import kernels
 
@@ -122,3 +122,53 @@ def test_convolution_and_its_gradients_are_torchs(
         kernels.convolve_relu_dropout(x, weight, bias, 0.0),
         F.relu(F.conv1d(x.transpose(1, 2), weight, bias, padding=1)).transpose(1, 2),
     )
+
+
+def _feed_forward_layers(dtype: torch.dtype) -> tuple[nn.Linear, nn.LayerNorm, nn.Linear]:
+    layers = (
+        nn.Linear(6, 24, dtype=dtype),
+        nn.LayerNorm(24, dtype=dtype),
+        nn.Linear(24, 6, dtype=dtype),
+    )
+    nn.init.normal_(layers[1].weight)
+    nn.init.normal_(layers[1].bias)
+    return layers
+
+
+@pytest.mark.parametrize("p", [0.0, 0.3])
+def test_feed_forward_and_its_gradients_are_those_of_its_layers(
+    p: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    mask = kernels.keep_mask(torch.Size((15, 24)), p, torch.float64)
+    monkeypatch.setattr(kernels, "keep_mask", lambda *args: mask)
+    widen, norm, narrow = _feed_forward_layers(torch.float64)
+    parameters = [q for layer in (widen, norm, narrow) for q in layer.parameters()]
+    x = torch.randn(3, 5, 6, dtype=torch.float64, requires_grad=True)
+    ours = kernels.feed_forward(x, widen, norm, narrow, p)
+    plain = narrow(F.relu(norm(widen(x))) * mask.view(3, 5, 24))
+    torch.testing.assert_close(ours, plain)
+    weights = torch.randn_like(plain)
+    torch.testing.assert_close(
+        torch.autograd.grad(ours, [x, *parameters], weights),
+        torch.autograd.grad(plain, [x, *parameters], weights),
+    )
+
+
+def test_feed_forward_under_autocast_teaches_nearly_the_same() -> None:
+    torch.manual_seed(0)
+    widen, norm, narrow = _feed_forward_layers(torch.float32)
+    parameters = [q for layer in (widen, norm, narrow) for q in layer.parameters()]
+    x = torch.randn(40, 6, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = kernels.feed_forward(x, widen, norm, narrow, 0.0)
+    assert ours.dtype == torch.bfloat16
+    plain = narrow(F.relu(norm(widen(x))))
+    torch.testing.assert_close(ours.float(), plain, atol=0.05, rtol=0.05)
+    weights = torch.randn_like(plain)
+    got = torch.autograd.grad(ours, [x, *parameters], weights.bfloat16())
+    for mine, theirs in zip(
+        got, torch.autograd.grad(plain, [x, *parameters], weights), strict=True
+    ):
+        assert mine.dtype == torch.float32
+        assert (mine - theirs).norm() < 0.03 * theirs.norm()

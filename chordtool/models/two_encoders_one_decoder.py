@@ -8,7 +8,6 @@ scaled by learnt scalars that start at 0 (ReZero, Bachlechner et al. 2020).
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from chordtool.models import kernels
@@ -67,8 +66,9 @@ class _FeedForward(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.dropout(F.relu(self.inner_norm(self.widen(x))))
-        y = self.dropout(self.narrow(y))
+        p = self.dropout.p if self.training else 0.0
+        y = kernels.feed_forward(x, self.widen, self.inner_norm, self.narrow, p)
+        y = self.dropout(y)
         output: Tensor = self.norm(torch.addcmul(x, self.alpha, y))
         return output
 

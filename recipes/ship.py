@@ -44,8 +44,7 @@ DATA = {
     "(MIT), TimGM6mb (GPL-2), GMbank (public domain) and OPL-3 (CC BY-SA 4.0), and with timbres "
     "drawn at random",
     "synth-songs": "260 generated songs and chord takes, rendered with the same fonts",
-    "unlabelled": "freely licensed game and album music, labelled by the teachers lv (MIT) and "
-    "crema (BSD-2-Clause)",
+    "unlabelled": "freely licensed game and album music, labelled by the teacher lv (MIT)",
 }
 
 
@@ -154,7 +153,8 @@ def main() -> None:
         licence="MIT",
         source="chordtool",
         teacher="lv",
-        description="BTC student of lv, fine-tuned on rendered songs; 170 classes.",
+        description=f"{card.architecture.upper()}, trained on rendered songs and lv's labels "
+        "of real music; 170 classes.",
         decoding=Decoding(change_penalty=penalty),
         training={**training, "data": DATA, "recipe": arguments.recipe, "favoured": favour},
         metrics={"validation mean of seven": round(best, 4)},

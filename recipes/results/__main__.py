@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     add("--lr", type=float, default=6e-4, help="peak for random weights")
     add("--lr-stage-2", type=float, default=3e-4)
     add("--seed", type=int, default=42)
-    add("--teacher", action="append", help="who labels songs and test; lv and crema")
+    add("--teacher", action="append", help="who labels the songs; lv")
     add("--device", default="auto", help="auto, cpu, cuda or mps")
     add("--precision", default="auto", help="auto, float32, bfloat16 or float16")
     add("--threads", type=int, default=0, help="of torch")

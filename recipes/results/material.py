@@ -18,7 +18,7 @@ import json
 import re
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -157,7 +157,8 @@ def tested_corpus(places: Places, settings: Settings, jobs: int) -> Corpus:
             shutil.copyfile(path, part / path.name)
         part.rename(labels)
     wanted = {path.stem for path in label_files(labels)}
-    return _labelled(places.data / "test", places.test, wanted, "default", settings, jobs)
+    averaged = replace(settings, teachers=settings.averaged)
+    return _labelled(places.data / "test", places.test, wanted, "default", averaged, jobs)
 
 
 def by_stem(corpus: Corpus) -> dict[str, CorpusRecording]:

@@ -131,16 +131,24 @@ def run(arguments: Sequence[str]) -> int:
         return _show(error.message, error.hint, error.exit_code)
     except KeyboardInterrupt:
         return _interrupted(arguments)
-    except BrokenPipeError:
-        # Whoever read our output has left. Python would complain once more when it closes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read our output has left
+        _forget_output()
         return ExitCode.SOME_FAILED
     except Exception as error:
         if _asked_to_stop:  # libraries make other exceptions of it, while they are imported
             return _interrupted(arguments)
         if os.environ.get(settings.DEBUG_ENV):
             raise
+        _forget_output()
         return _show(*_explained(error), ExitCode.SOME_FAILED)
+
+
+def _forget_output() -> None:
+    """Drop what standard output did not take: Python would try, and complain, again at the end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _call(arguments: Sequence[str]) -> int:

@@ -258,3 +258,7 @@ def test_no_watchdog_outlives_its_batch() -> None:
     for _ in range(50):
         model.logits(features)
         assert set(threading.enumerate()) <= before
+
+
+def test_a_failure_that_says_nothing_is_named_by_its_kind() -> None:
+    assert onnx_module._failed("cannot be loaded", ValueError("\n")).message.endswith("ValueError")

@@ -224,14 +224,17 @@ def test_a_target_below_a_file_is_one_sentence(tmp_path: Path) -> None:
     assert b"cannot be written" in found.stderr
 
 
-def test_a_full_disk_is_one_sentence() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_one_sentence(unbuffered: str) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")
     with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
         found = subprocess.run(
-            [PROGRAM, "transcribe", CLIP], stdout=full, stderr=subprocess.PIPE, check=False
-        )
+            [PROGRAM, "transcribe", CLIP], stdout=full, stderr=subprocess.PIPE, check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
     assert found.returncode == 1
+    assert "Exception ignored" not in found.stderr.decode()
     assert UNTIDY not in found.stderr.decode()
 
 

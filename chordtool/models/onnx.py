@@ -230,7 +230,8 @@ def _stop(options: Any) -> None:
 def _failed(what: str, error: Exception) -> ModelError:
     first = (str(error).splitlines() or [""])[0][:200].strip()
     return ModelError(
-        f"The model {what}: {first}", hint="Use a file that `chordtool export` wrote."
+        f"The model {what}: {first or type(error).__name__}",
+        hint="Use a file that `chordtool export` wrote.",
     )
 
 

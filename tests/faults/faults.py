@@ -259,7 +259,10 @@ def _honest(scenario: Scenario, work: Path, fault: str, ended: Ended) -> list[st
 def _tidy(ended: Ended) -> list[str]:
     """Whether what it said is for people."""
     # Before the program's own code runs, Ctrl-C is the interpreter's business.
-    early = "from chordtool.cli import main" in ended.text and ended.status in (130, -2)
+    frames = [line for line in ended.text.splitlines() if line.startswith('  File "')]
+    starting = bool(frames) and all(line.startswith('  File "<frozen ') for line in frames)
+    early = "from chordtool.cli import main" in ended.text or starting
+    early = early and ended.status in (130, -2)
     found = [f"it said {word!r}: {ended.text[-1500:]}" for word in _UNTIDY
              if word in ended.text and not early]  # fmt: skip
     if ended.orphans:

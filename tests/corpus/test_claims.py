@@ -96,3 +96,23 @@ def test_sweeping_removes_what_is_nobodys(tmp_path: Path) -> None:
         age(tmp_path / "lost.claim", 1000)
         ours.sweep()
         assert [p.name for p in tmp_path.glob("*.claim")] == ["kept.claim"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc here")
+def test_the_claim_of_a_process_that_ended_and_that_nobody_looks_after_is_free(
+    tmp_path: Path,
+) -> None:
+    code = f"""
+import os, sys
+from pathlib import Path
+from chordtool.corpus.claims import Claims
+claims = Claims(Path({str(tmp_path)!r}))
+claims.__enter__()
+assert claims.take("a")
+os._exit(0)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
+    with Claims(tmp_path) as ours:
+        assert ours.take("a")
+    process.wait()

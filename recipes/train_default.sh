@@ -20,32 +20,25 @@ python -m recipes.generate_takes --out "$data/generated"
 chordtool label-corpus ../shared/audio/unlabelled -o "$data/corpus-lv" --teacher lv --shard 1/2 \
     --student-front-end default+6
 
-chordtool finetune --from-scratch --student 2e1d -o "$run" \
-    --labels "$data/rendered" --labels "$data/rendered2" --labels "$data/rendered3" \
-    --labels "$data/generated" --weight 1 --weight 1 --weight 1 --weight 1.5 \
-    --replay "$data/corpus-lv" --replay-share 0.27 \
-    --cache "$data/cache" --song-pattern '^(.+)-s[0-9]+$' \
-    --validation-share 0.04 --test-share 0 \
-    --balance 0.2 --dropout 0.1 --ema-decay 0.999 \
-    --lr 1e-3 --schedule cosine --warmup-epochs 1 --batch-size 32 \
-    --epochs 20 --epoch-segments 12800 --patience 0 \
-    --pitch-low -5 --pitch-high 6 --jitter-frames 54 --gain-db 6 --eq-db 6 --noise-db 15 \
-    --detune-cents 20 --mask-bins 6 --mask-frames 4 --masks 1 \
-    --precision bfloat16 --threads 1 --licence MIT
+train() {
+    chordtool finetune --replay "$data/corpus-lv" \
+        --labels "$data/rendered" --labels "$data/rendered2" --labels "$data/rendered3" \
+        --labels "$data/generated" \
+        --cache "$data/cache" --song-pattern '^(.+)-s[0-9]+$' \
+        --balance 0.2 --dropout 0.1 --ema-decay 0.999 --schedule cosine --batch-size 32 --patience 0 \
+        --pitch-low -5 --pitch-high 6 --jitter-frames 54 --gain-db 6 --eq-db 6 --noise-db 15 \
+        --detune-cents 20 --mask-bins 6 --mask-frames 4 --masks 1 \
+        --precision bfloat16 --threads 1 --licence MIT "$@"
+}
+
+train --from-scratch --student 2e1d -o "$run" --validation-share 0.04 --test-share 0 \
+    --weight 1 --weight 1 --weight 1 --weight 1.5 --replay-share 0.27 \
+    --lr 1e-3 --warmup-epochs 1 --epochs 20 --epoch-segments 12800
 
 # Further, with more of the songs whose pedals are never lifted, whole ones among them.
-chordtool finetune --student "$run" -o "$run-longer" --split "$run/split.json" \
-    --labels "$data/rendered" --labels "$data/rendered2" --labels "$data/rendered3" \
-    --labels "$data/generated" --labels "$data/rendered4" \
-    --weight 1 --weight 1.5 --weight 1 --weight 1.5 --weight 5 \
-    --replay "$data/corpus-lv" --replay-share 0.22 \
-    --cache "$data/cache" --song-pattern '^(.+)-s[0-9]+$' \
-    --kd-alpha 0 --balance 0.2 --dropout 0.1 --ema-decay 0.999 \
-    --lr 4e-4 --schedule cosine --warmup-epochs 0.5 --batch-size 32 \
-    --epochs 5 --epoch-segments 12000 --patience 0 \
-    --pitch-low -5 --pitch-high 6 --jitter-frames 54 --gain-db 6 --eq-db 6 --noise-db 15 \
-    --detune-cents 20 --mask-bins 6 --mask-frames 4 --masks 1 \
-    --precision bfloat16 --threads 1 --licence MIT
+train --student "$run" -o "$run-longer" --split "$run/split.json" --kd-alpha 0 \
+    --labels "$data/rendered4" --weight 1 --weight 1.5 --weight 1 --weight 1.5 --weight 5 \
+    --replay-share 0.22 --lr 4e-4 --warmup-epochs 0.5 --epochs 5 --epoch-segments 12000
 
 python -m recipes.ship "$run-longer" --recipe recipes/train_default.sh \
     --labels "$data/rendered" --labels "$data/rendered2" --labels "$data/rendered3" \

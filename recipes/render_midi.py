@@ -99,10 +99,15 @@ ADDED_FAMILIES = {
     "choir": 0.5,
     "brass": 0.3,
 }
-LIFTED, HELD, STUCK = PEDAL_MODES = ("lifted", "held", "stuck")
+LIFTED, HELD, STUCK, MIXED = PEDAL_MODES = ("lifted", "held", "stuck", "mixed")
 """Under instruments that do not die away the pedal is left out; or the pianist's is kept there, so
 that old chords ring on under new ones, as in MIDI files whose instruments were exchanged; or most
-parts have one that goes down at the start and never up, as in files that lost its releases."""
+parts have one that goes down at the start and never up, as in files that lost its releases; or that
+befell some of the parts, melodies more often, and the others keep the pianist's."""
+STUCK_CHANCES = {
+    STUCK: {"MELODY": 0.8, "BRIDGE": 0.8, "PIANO": 0.8},
+    MIXED: {"MELODY": 0.6, "BRIDGE": 0.6, "PIANO": 0.35},
+}
 PADS = frozenset({16, 17, 18, 19, 20, 21, *range(48, 55), *range(88, 96)})
 
 
@@ -188,7 +193,7 @@ def _orchestrate(parts: Sequence[Part], rng: Generator, pedal_mode: str) -> list
     """Give the song's own tracks instruments and levels; melodies may be missing."""
     families = {"MELODY": MELODY_FAMILIES, "BRIDGE": BRIDGE_FAMILIES}
     missing = {"MELODY": 0.15, "BRIDGE": 0.15}
-    sustained = {HELD: 0.7, STUCK: 0.4}.get(pedal_mode, 0.0)
+    sustained = {HELD: 0.7, STUCK: 0.4, MIXED: 0.5}.get(pedal_mode, 0.0)
     chords = HELD_FAMILIES if sustained and rng.random() < sustained else CHORD_FAMILIES
     played = []
     for part in parts:
@@ -210,9 +215,10 @@ def _orchestrate(parts: Sequence[Part], rng: Generator, pedal_mode: str) -> list
 def _pedal(
     part: Part, program: int, pedal_mode: str, rng: Generator
 ) -> tuple[tuple[float, bool], ...]:
-    if pedal_mode == STUCK and rng.random() < 0.8:
+    chances = STUCK_CHANCES.get(pedal_mode)
+    if chances is not None and rng.random() < chances.get(part.name, 0.8):
         return ((0.0, True),)
-    return part.pedal if pedal_mode == HELD or program in DECAYING else ()
+    return part.pedal if pedal_mode in (HELD, MIXED) or program in DECAYING else ()
 
 
 def _humanise(notes: Sequence[ArrangedNote], rng: Generator) -> tuple[ArrangedNote, ...]:
@@ -248,6 +254,15 @@ def _add_band(spans: Sequence[ChordSpan], beat: float, rng: Generator) -> list[P
     return [part for part in added if part.notes]
 
 
+def _pedal_mode(draw: float, held: float, stuck: float, mixed: float) -> str:
+    """The mode whose share of 0..1, one after the other, holds the number drawn."""
+    for mode, share in ((HELD, held), (STUCK, stuck), (MIXED, mixed)):
+        if draw < share:
+            return mode
+        draw -= share
+    return LIFTED
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Render every song of a folder that is not rendered yet; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -261,6 +276,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--stuck-pedal", type=float, default=0.0, metavar="SHARE", help="of the songs; 0..1"
     )
+    parser.add_argument(
+        "--mixed-pedal", type=float, default=0.0, metavar="SHARE",
+        help="of the songs, stuck in some parts, the pianist's in the others; 0..1",
+    )  # fmt: skip
     parser.add_argument(
         "--drawn-timbres", type=float, default=0.0, metavar="SHARE",
         help="of the songs, played on instruments that no font has; 0..1",
@@ -285,9 +304,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rng = output.generator(midi.stem, options.seed)
         # Drawn apart from the rest, so that the share does not change the other songs.
         draw = output.generator(f"{midi.stem} pedal", options.seed).random()
-        mode = HELD if draw < options.held_pedal else LIFTED
-        if options.held_pedal <= draw < options.held_pedal + options.stuck_pedal:
-            mode = STUCK
+        mode = _pedal_mode(draw, options.held_pedal, options.stuck_pedal, options.mixed_pedal)
         score = read_score(midi, midi.with_suffix(".lab"))
         version = arrange(score, rng, options.excerpt_seconds, mode)
         draw = output.generator(f"{midi.stem} timbres", options.seed).random()

@@ -172,18 +172,24 @@ def test_a_version_is_in_the_key_that_its_labels_say(seed: int) -> None:
         assert {n.pitch % 12 for n in inside} <= tones
 
 
-def test_a_stuck_pedal_goes_down_at_the_start_and_never_up() -> None:
+@pytest.mark.parametrize(
+    ("mode", "low", "high"), [(render.STUCK, 0.6, 1), (render.MIXED, 0.1, 0.6)]
+)
+def test_a_stuck_pedal_goes_down_at_the_start_and_never_up(
+    mode: str, low: float, high: float
+) -> None:
     score = _score()
-    lifted = tuple((float(t), t % 2 == 0) for t in range(8))
+    lifted = tuple((float(t), t % 2 == 0) for t in range(60))
     score = replace(score, parts=tuple(replace(p, pedal=lifted) for p in score.parts))
     pedals = [
         part.pedal
         for seed in range(12)
-        for part in render.arrange(score, output.generator("song", seed), 8.0, render.STUCK).parts
+        for part in render.arrange(score, output.generator("song", seed), 8.0, mode).parts
         if part.name in {p.name for p in score.parts}
     ]
     stuck = sum(pedal == ((0.0, True),) for pedal in pedals)
-    assert 0.6 * len(pedals) < stuck < len(pedals)
+    assert low * len(pedals) < stuck < high * len(pedals)
+    assert mode == render.STUCK or () not in pedals, "the others keep the pianist's"
 
 
 def test_beats_fall_on_chord_changes_and_downbeats_where_most_chords_begin() -> None:

@@ -23,6 +23,10 @@ DECIBEL = math.log(10.0) / 20.0
 
 _EQ_POINTS = 7
 _NOISE_BASE_DB = 60.0
+_HELD_FRAMES = 3
+"""What is shorter rings on under no pedal: it is a drum, or the attack of a note."""
+_FASTEST_DECAY_DB = 1.0
+_DEEPEST_DB = 15.0
 
 
 @dataclass(frozen=True)
@@ -35,20 +39,22 @@ class Draws:
     detune: Tensor
     masks: Tensor
     """[batch, 4 * masks]: width and place of each mask of frames, then of bins."""
+    sustain: Tensor
+    """[batch, 5]: whether, how fast it decays, how loud, from which bin, and since when."""
 
 
 def is_on(config: TrainConfig) -> bool:
     """Whether any augmentation besides pitch shift and jitter is on."""
     settings = (
         config.gain_db, config.eq_db, config.noise_db, config.detune_cents,
-        config.mask_frames * config.masks, config.mask_bins * config.masks,
+        config.mask_frames * config.masks, config.mask_bins * config.masks, config.sustain,
     )  # fmt: skip
     return any(settings)
 
 
 def draw(config: TrainConfig, epoch: int, index: NDArray[np.int64], device: torch.device) -> Draws:
     """The random numbers of the segments at some places of an epoch."""
-    sizes = [1, _EQ_POINTS, 2, 1, 4 * config.masks]
+    sizes = [1, _EQ_POINTS, 2, 1, 4 * config.masks, 5]
     drawn = uniform(config.seed, epoch, index, sum(sizes))
     return Draws(*torch.split(torch.from_numpy(drawn).to(device), sizes, dim=1))
 
@@ -86,7 +92,7 @@ def mix(number: int) -> int:
 def augment(
     features: Tensor, draws: Draws, config: TrainConfig, bins_per_octave: int = 24
 ) -> Tensor:
-    """Detune, equalise, add a noise floor, change the gain; each if it is on.
+    """Detune, hold the pedal, equalise, add a noise floor, change the gain; each if it is on.
 
     Args:
         features: float32 [batch, frames, bins], log magnitudes, not normalised.
@@ -101,6 +107,9 @@ def augment(
     if config.detune_cents:
         furthest = config.detune_cents * bins_per_octave / 1200
         x = detune(x, (2 * draws.detune[:, 0] - 1) * furthest)
+    if config.sustain:
+        held = draws.sustain[:, 0] < config.sustain
+        x = torch.where(held[:, None, None], sustain(x, draws.sustain[:, 1:]), x)
     if config.eq_db:
         x = x + eq_curve((2 * draws.eq - 1) * config.eq_db * DECIBEL, x.shape[2])[:, None]
     if config.noise_db:
@@ -122,6 +131,35 @@ def detune(x: Tensor, bins: Tensor) -> Tensor:
     share = bins.abs()[:, None, None]
     neighbour = torch.where((bins > 0)[:, None, None], below, above)
     return torch.lerp(x, neighbour, share)
+
+
+def sustain(x: Tensor, draws: Tensor) -> Tensor:
+    """Let everything ring on, as under a pedal that nobody lifts.
+
+    A bin keeps the level of the loudest note so far, which decays not at all in half of the
+    segments and by up to 1 dB a frame in the others, lies up to 15 dB below the note, and is added
+    in power. In two thirds of the segments the low bins are spared, so that the bass stays clear;
+    in two thirds what the segment itself plays has been ringing since before its start.
+
+    Args:
+        x: log magnitudes [batch, frames, bins].
+        draws: [batch, 4], uniform: decay, level, lowest bin, start.
+    """
+    decay, level, lowest, start = draws.T[..., None]
+    frame = torch.arange(x.shape[1], device=x.device, dtype=x.dtype)
+    falls = (2 * decay - 1).clamp(min=0) * _FASTEST_DECAY_DB * DECIBEL * frame
+    edge = x[:, :1].expand(-1, _HELD_FRAMES - 1, -1)
+    held = torch.cat((edge, x), 1).unfold(1, _HELD_FRAMES, 1).amin(-1)
+    before = torch.where(start < 2 / 3, held.amax(1), held[:, 0])
+    loudest = torch.cummax(held + falls[..., None], dim=1).values
+    # Under a note lies what was played before it, not the note itself.
+    ringing = torch.maximum(loudest.roll(1, dims=1), before[:, None])
+    ringing[:, 0] = before
+    ringing = ringing - falls[..., None] - (level * _DEEPEST_DB * DECIBEL)[..., None]
+    spared = (1.5 * lowest - 0.5).clamp(min=0) * 0.7 * x.shape[2]
+    above = torch.arange(x.shape[2], device=x.device) >= spared
+    together = 0.5 * torch.logaddexp(2 * x, 2 * ringing)
+    return torch.where(above[:, None], together, x)
 
 
 def eq_curve(points: Tensor, n_bins: int) -> Tensor:

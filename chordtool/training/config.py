@@ -146,6 +146,10 @@ class TrainConfig:
     detune_cents: float = setting(
         0.0, "Random detuning, plus or minus.", low=0.0, high=50.0, panel="Augmentation"
     )
+    sustain: float = setting(
+        0.0, "Share of the segments in which all notes ring on, as under a pedal that is never "
+        "lifted.", low=0.0, high=1.0, panel="Augmentation",
+    )  # fmt: skip
     mask_frames: int = setting(
         0, "SpecAugment: widest masked stretch of frames.", low=0, high=1000, panel="Augmentation"
     )

@@ -45,8 +45,9 @@ DEVIATIONS: Final = (
     "of 0.1 nats.",
     "Stage 1 has KD (alpha 0.5, temperature 3), which the paper has as an option: it takes about "
     "half the epochs and ends slightly lower.",
-    "Pitch is shifted in stage 2 as it is from scratch, for a few songs do not have all roots; the "
-    "paper's do. One row leaves it out.",
+    "Pitch is shifted in both stages as it is from scratch, and the teacher's posteriors with it: "
+    "a few hours do not have all chords on all roots; the paper's do. One row leaves it out in "
+    "stage 2.",
     "Batches, learning rates and the number of epochs are those of the table of runs; an epoch is "
     "a fixed number of segments, drawn anew each time, so that all rows of a kind take the same "
     "number of steps. The paper's batches are of 256 (stage 1) and 32 to 128 (stage 2), its rates "
@@ -78,7 +79,7 @@ class Row:
     augment: str = "pitch"
     """From scratch: a key of :data:`AUGMENTATIONS`."""
     shifted: bool = True
-    """Stage 2: whether pitch is shifted, as it is from scratch."""
+    """Both stages: whether pitch is shifted, as it is from scratch."""
 
     @property
     def title(self) -> str:
@@ -211,9 +212,10 @@ def configure(
         "lr": settings.lr, "schedule": "cosine", "warmup_epochs": 0.1 * settings.epochs,
         "lr_start": 1e-4, "lr_end": 1e-6,
     }  # fmt: skip
+    pitch = {k: FROM_SCRATCH[k] for k in ("pitch_low", "pitch_high")} if row.shifted else {}
     if row.kind == STAGE_1:
         return DistillConfig(
-            student=row.student, corpus=(str(corpus),), **STAGE_1_KD, **shared, **cosine
+            student=row.student, corpus=(str(corpus),), **STAGE_1_KD, **shared, **cosine, **pitch
         )
     labelled: dict[str, Any] = {
         "labels": (str(data / "labels" / row.labels),), "audio": (str(data / "labelled"),),
@@ -223,7 +225,6 @@ def configure(
         scratch = {**FROM_SCRATCH, "student": row.student, "from_scratch": True}
         varied = AUGMENTATIONS[row.augment]
         return FinetuneConfig(**{**scratch, **varied, **labelled, **cosine})
-    pitch = {k: FROM_SCRATCH[k] for k in ("pitch_low", "pitch_high")} if row.shifted else {}
     return FinetuneConfig(
         student=str(runs / row.start), temperature=3.0, **KD[row.kd], **labelled, **pitch,
         **{**cosine, "lr": settings.lr_stage_2},

@@ -128,7 +128,9 @@ def _method(config: DistillConfig | FinetuneConfig) -> dict[str, Any]:
 
 def _check_same(row: Row, known: dict[str, Any], config: DistillConfig | FinetuneConfig) -> None:
     wanted = _method(config)
-    changed = sorted(k for k in wanted if known.get(k) != wanted[k])
+    # A row from before there was a setting was made as its default has it.
+    known = _method(type(config)()) | known
+    changed = sorted(k for k in wanted if known[k] != wanted[k])
     if changed:
         raise UsageError(
             f"The row {row.name} was made with other settings: {', '.join(changed[:4])}.",

@@ -63,6 +63,45 @@ def test_noise_adds_in_power_and_never_takes_away() -> None:
     assert torch.allclose(noisy, expected, atol=1e-4)
 
 
+def note(frames: int = 30) -> torch.Tensor:
+    """Silence, a note of five frames in bins 100, 20 and a drum in all of them."""
+    x = torch.full((1, frames, 144), -12.0)
+    x[:, 8:13, [20, 100]] = 0.0
+    x[:, 20] = -1.0
+    return x
+
+
+def sustained(*draws: float) -> torch.Tensor:
+    """A note with the pedal down: decay, level, lowest bin, start; as decibels, [frames, bins]."""
+    return augment.sustain(note(), torch.tensor([draws]))[0] / augment.DECIBEL
+
+
+def test_a_held_note_rings_on_and_a_drum_does_not() -> None:
+    x = sustained(0.0, 0.0, 0.0, 0.9)
+    assert torch.allclose(x[13:20, 100], torch.zeros(7), atol=0.1)
+    assert torch.allclose(x[:8, 100], torch.full((8,), -12 / augment.DECIBEL), atol=3.1)
+    assert torch.allclose(x[21:, 50], torch.full((9,), -12 / augment.DECIBEL), atol=3.1)
+
+
+def test_what_rings_decays_lies_lower_or_spares_the_bass() -> None:
+    decaying = sustained(1.0, 0.0, 0.0, 0.9)[15:20, 100].diff()
+    assert torch.allclose(decaying, torch.full((4,), -1.0), atol=0.01)
+    assert sustained(0.0, 1.0, 0.0, 0.9)[15, 100] == pytest.approx(-15, abs=0.1)
+    assert sustained(0.0, 0.0, 0.9, 0.9)[15, 20] == pytest.approx(-12 / augment.DECIBEL)
+    assert sustained(0.0, 0.0, 0.9, 0.9)[15, 100] == pytest.approx(0, abs=0.1)
+
+
+def test_the_pedal_may_have_been_down_since_before_the_segment() -> None:
+    assert sustained(0.0, 0.0, 0.0, 0.1)[0, 100] == pytest.approx(0, abs=0.1)
+
+
+def test_the_pedal_is_down_in_its_share_of_the_segments() -> None:
+    setting = config(sustain=0.25)
+    x = features(400)
+    moved = augment.augment(x, augment.draw(setting, 0, np.arange(400), CPU), setting) != x
+    assert 0.18 < moved.any(2).any(1).float().mean() < 0.32
+
+
 @pytest.mark.parametrize("bins", [-1.0, 1.0])
 def test_detuning_by_a_whole_bin_is_a_shift(bins: float) -> None:
     x = features()

@@ -40,7 +40,7 @@ def test_augmentation_is_off_unless_asked_for(kind: type[TrainConfig]) -> None:
     c = kind()
     assert not any(
         (c.pitch_low, c.pitch_high, c.jitter_frames, c.gain_db, c.eq_db, c.noise_db,
-         c.detune_cents, c.mask_frames, c.mask_bins)
+         c.detune_cents, c.mask_frames, c.mask_bins, c.sustain)
     )  # fmt: skip
 
 

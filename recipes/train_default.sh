@@ -15,31 +15,39 @@ python -m recipes.render_midi --seed 3 --drawn-timbres 1 --held-pedal 0.1 --stuc
     --limit 120 --out "$data/rendered3"
 python -m recipes.render_midi --seed 4 --stuck-pedal 1 --excerpt-seconds 0 --limit 45 \
     --out "$data/rendered4"
+python -m recipes.render_midi --seed 5 --held-pedal 1 --out "$data/rendered5"
+python -m recipes.render_midi --seed 6 --mixed-pedal 1 --excerpt-seconds 0 --limit 55 \
+    --out "$data/rendered6"
 python -m recipes.generate_songs --songs 200 --out "$data/generated"
 python -m recipes.generate_takes --out "$data/generated"
+# Two shards of the unlabelled music are left for testing: 4/8 and 8/8.
 chordtool label-corpus ../shared/audio/unlabelled -o "$data/corpus-lv" --teacher lv --shard 1/2 \
+    --student-front-end default+6
+chordtool label-corpus ../shared/audio/unlabelled -o "$data/corpus-lv2" --teacher lv --shard 2/4 \
     --student-front-end default+6
 
 train() {
-    chordtool finetune --replay "$data/corpus-lv" \
+    chordtool finetune --cache "$data/cache" --song-pattern '^(.+)-s[0-9]+$' \
         --labels "$data/rendered" --labels "$data/rendered2" --labels "$data/rendered3" \
-        --labels "$data/generated" \
-        --cache "$data/cache" --song-pattern '^(.+)-s[0-9]+$' \
-        --balance 0.2 --dropout 0.1 --ema-decay 0.999 --schedule cosine --batch-size 32 --patience 0 \
+        --labels "$data/generated" --replay "$data/corpus-lv" \
+        --balance 0.2 --ema-decay 0.999 --schedule cosine --batch-size 32 --patience 0 \
         --pitch-low -5 --pitch-high 6 --jitter-frames 54 --gain-db 6 --eq-db 6 --noise-db 15 \
         --detune-cents 20 --mask-bins 6 --mask-frames 4 --masks 1 \
         --precision bfloat16 --threads 1 --licence MIT "$@"
 }
 
 train --from-scratch --student 2e1d -o "$run" --validation-share 0.04 --test-share 0 \
-    --weight 1 --weight 1 --weight 1 --weight 1.5 --replay-share 0.27 \
+    --weight 1 --weight 1 --weight 1 --weight 1.5 --replay-share 0.27 --dropout 0.1 \
     --lr 1e-3 --warmup-epochs 1 --epochs 20 --epoch-segments 12800
 
-# Further, with more of the songs whose pedals are never lifted, whole ones among them.
-train --student "$run" -o "$run-longer" --split "$run/split.json" --kd-alpha 0 \
-    --labels "$data/rendered4" --weight 1 --weight 1.5 --weight 1 --weight 1.5 --weight 5 \
-    --replay-share 0.22 --lr 4e-4 --warmup-epochs 0.5 --epochs 5 --epoch-segments 12000
+# Further, with more of the songs whose pedals are held or never lifted, whole ones among them.
+train --student "$run" -o "$run-further" --split "$run/split.json" --kd-alpha 0 \
+    --labels "$data/rendered4" --labels "$data/rendered5" --labels "$data/rendered6" \
+    --weight 0.7 --weight 1 --weight 1 --weight 1.5 --weight 2 --weight 1.2 --weight 3 \
+    --replay "$data/corpus-lv2" --replay-share 0.25 --dropout 0.02 --sustain 0.12 \
+    --lr 7e-4 --warmup-epochs 0.5 --epochs 20 --epoch-segments 12000
 
-python -m recipes.ship "$run-longer" --recipe recipes/train_default.sh \
+python -m recipes.ship "$run-further" --recipe recipes/train_default.sh \
     --labels "$data/rendered" --labels "$data/rendered2" --labels "$data/rendered3" \
-    --labels "$data/generated" --labels "$data/rendered4"
+    --labels "$data/generated" --labels "$data/rendered4" --labels "$data/rendered5" \
+    --labels "$data/rendered6"

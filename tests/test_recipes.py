@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import mido
 import numpy as np
 import pytest
-import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,10 +20,8 @@ import itertools
 from chordtool.formats.lab import read_lab
 from chordtool.vocabulary import CHORD_TONES, QUALITIES, parse
 from recipes import accompaniment, effects, generate_songs, generate_takes, guitar, output
-from recipes import render_midi as render
 from recipes.arrangement import (
     ChordSpan,
-    Levels,
     Note,
     Part,
     crop_notes,
@@ -38,7 +34,6 @@ from recipes.arrangement import (
     transpose_notes,
     transpose_spans,
 )
-from recipes.check_alignment import check
 from recipes.soundfonts import SAMPLE_RATE, available
 
 needs_fonts = pytest.mark.skipif(not available(), reason="fluidsynth or its sound fonts are absent")
@@ -50,17 +45,6 @@ SPANS = (
     ChordSpan(6.0, 7.0, "X"),
     ChordSpan(7.0, 9.0, "G:sus4"),
 )
-
-
-def _score() -> render.Score:
-    """Block chords under their labels, twenty seconds long."""
-    spans, notes = [], []
-    for k, label in enumerate(["C:maj", "A:min7", "F:maj/3", "G:7"] * 5):
-        chord = accompaniment.harmony(label)
-        assert chord is not None
-        spans.append(ChordSpan(float(k), k + 1.0, label))
-        notes += [Note(float(k), k + 0.95, p, 90) for p in accompaniment.voice(chord, 55)]
-    return render.Score((Part("PIANO", 0, tuple(notes)),), tuple(spans), 0.5, 20.0)
 
 
 def assert_tiles(spans: tuple[ChordSpan, ...], duration: float) -> None:
@@ -148,48 +132,6 @@ def test_a_key_struck_at_its_release_sounds_again() -> None:
     file = mido.MidiFile(file=io.BytesIO(to_midi([Part("p", 0, notes)])))
     kinds = [m.type for m in file if m.type.startswith("note_")]
     assert kinds == ["note_on", "note_off", "note_on", "note_off"]
-
-
-def test_the_same_name_and_seed_give_the_same_midi_bytes() -> None:
-    first, again, other = (
-        render.arrange(_score(), output.generator("song", seed), 8.0) for seed in (1, 1, 2)
-    )
-    assert to_midi(first.parts, first.detune_cents) == to_midi(again.parts, again.detune_cents)
-    assert first.spans == again.spans
-    assert to_midi(first.parts, first.detune_cents) != to_midi(other.parts, other.detune_cents)
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_a_version_is_in_the_key_that_its_labels_say(seed: int) -> None:
-    version = render.arrange(_score(), output.generator("song", seed), 8.0)
-    assert_tiles(version.spans, version.duration)
-    (piano,) = [p for p in version.parts if p.name == "PIANO"]
-    for span in version.spans:
-        chord = accompaniment.harmony(span.label)
-        assert chord is not None
-        inside = [n for n in piano.notes if span.start - 1e-6 <= n.start < span.end - 0.05]
-        tones = {(chord.root + i) % 12 for i in chord.intervals}
-        assert {n.pitch % 12 for n in inside} <= tones
-
-
-@pytest.mark.parametrize(
-    ("mode", "low", "high"), [(render.STUCK, 0.6, 1), (render.MIXED, 0.1, 0.6)]
-)
-def test_a_stuck_pedal_goes_down_at_the_start_and_never_up(
-    mode: str, low: float, high: float
-) -> None:
-    score = _score()
-    lifted = tuple((float(t), t % 2 == 0) for t in range(60))
-    score = replace(score, parts=tuple(replace(p, pedal=lifted) for p in score.parts))
-    pedals = [
-        part.pedal
-        for seed in range(12)
-        for part in render.arrange(score, output.generator("song", seed), 8.0, mode).parts
-        if part.name in {p.name for p in score.parts}
-    ]
-    stuck = sum(pedal == ((0.0, True),) for pedal in pedals)
-    assert low * len(pedals) < stuck < high * len(pedals)
-    assert mode == render.STUCK or () not in pedals, "the others keep the pianist's"
 
 
 def test_beats_fall_on_chord_changes_and_downbeats_where_most_chords_begin() -> None:
@@ -353,59 +295,9 @@ def test_labels_are_written_as_tab_separated_lines_that_read_back(tmp_path: Path
     assert [s.label for s in read_lab(text.encode()).segments] == [s.label for s in SPANS]
 
 
-def _write_song(folder: Path) -> None:
-    score = _score()
-    (folder / "one.mid").write_bytes(to_midi(score.parts))
-    (folder / "one.lab").write_text(output.lab(score.spans))
-
-
-@needs_fonts
-def test_rendering_is_resumable_and_labels_fit_the_audio(tmp_path: Path) -> None:
-    source, out = tmp_path / "source", tmp_path / "out"
-    source.mkdir()
-    _write_song(source)
-    arguments = ["--source", str(source), "--out", str(out), "--excerpt-seconds", "12"]
-    assert render.main(arguments) == 0
-    audio = out / "one-s1.flac"
-    info = soundfile.info(audio)
-    assert (info.samplerate, info.channels, info.frames) == (22050, 1, 12 * 22050)
-    assert info.subtype == "PCM_16"
-    scores, shift = check(audio)
-    assert np.argmax(scores) == 0
-    assert abs(shift) <= 0.1
-    written = audio.stat().st_mtime_ns
-    assert render.main(arguments) == 0
-    assert audio.stat().st_mtime_ns == written
-    assert render.main([*arguments, "--seed", "2"]) == 0
-    assert (out / "one-s2.flac").exists()
-    assert len((out / output.MANIFEST).read_text().splitlines()) == 2
-
-
-@needs_fonts
-def test_audio_starts_where_the_notes_do() -> None:
-    from recipes.soundfonts import SOUND_FONTS, synthesise
-
-    part = Part("p", 0, (Note(0.5, 1.0, 69, 110),), Levels(reverb=0))
-    for font in available():
-        audio = synthesise([part], font, 1.5)
-        envelope = np.abs(audio)
-        onset = int(np.argmax(envelope > 0.2 * envelope.max())) / SAMPLE_RATE
-        assert onset == pytest.approx(0.5, abs=0.02), font.name
-    assert "musescore" not in " ".join(f.package for f in SOUND_FONTS)
-
-
 @needs_fonts
 def test_a_file_of_takes_fits_its_labels() -> None:
     rng = output.generator("takes-test", 1)
     audio, spans, _ = generate_takes.session(available(), rng)
     assert_tiles(tuple(spans), len(audio) / SAMPLE_RATE)
     assert np.isfinite(audio).all()
-
-
-def test_missing_songs_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    if not available():
-        assert render.main(["--source", str(tmp_path), "--out", str(tmp_path)]) == 3
-        assert "setup.sh" in capsys.readouterr().err
-    else:
-        assert render.main(["--source", str(tmp_path), "--out", str(tmp_path)]) == 2
-        assert "no .mid" in capsys.readouterr().err

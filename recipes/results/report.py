@@ -58,8 +58,9 @@ def report(rows: Documents) -> str:
     parts = [
         "### What must be shown\n",
         _table(["", "must show", "measured", ""], [check.line(rows) for check in CHECKS]),
-        '\nPoints are per cent of the songs\' time. The teacher is `lv`; "mean" is that of '
-        f"the seven metrics; level is no more than {LEVEL_POINTS} points below.\n",
+        f"\nPoints are per cent of the songs' time. The teacher is `{REFERENCE}`; "
+        '"mean" is that of the seven metrics; level is no more than '
+        f"{LEVEL_POINTS} points below.\n",
         f"### Scores\n\n{_songs(rows)}\n",
         _scores(rows),
         "\n### What distillation buys in stage 2 (BTC; mean of the seven / tetrads / ACQA)\n",

@@ -40,7 +40,7 @@ LEAST_GAIN = 2e-4
 METRICS = ("root", "thirds", "triads", "sevenths", "tetrads", "majmin", "mirex")
 TARGET = Path(__file__).resolve().parents[1] / "chordtool/models/data/default.onnx"
 DATA = {
-    "pop909-rendered": "803 songs of POP909 (MIT), one to four times each, rendered with FluidR3 "
+    "pop909-rendered": "803 songs of POP909 (MIT), two to six times each, rendered with FluidR3 "
     "(MIT), TimGM6mb (GPL-2), GMbank (public domain) and OPL-3 (CC BY-SA 4.0), and with timbres "
     "drawn at random",
     "synth-songs": "260 generated songs and chord takes, rendered with the same fonts",

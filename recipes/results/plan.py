@@ -35,8 +35,10 @@ AUGMENTATIONS: Final[dict[str, dict[str, Any]]] = {
         "gain_db": 6.0, "eq_db": 6.0, "noise_db": 20.0, "detune_cents": 20.0, "mask_frames": 8,
         "mask_bins": 8,
     },
+    "sustain": {"sustain": 0.12},
 }  # fmt: skip
-"""What training from scratch varies: nothing; pitch, as in the paper; pitch and all the rest."""
+"""What training from scratch varies: nothing; pitch, as in the paper; pitch and all that changes
+the sound of what is played; pitch and how long it sounds."""
 COST: Final = {"btc": 1.0, "2e1d": 0.95}
 """Processor time of a segment, relative to BTC's; measured on one core, batch 32, bfloat16."""
 
@@ -126,6 +128,7 @@ ROWS: Final = (
     _stage_2("btc-noisy-selective", "btc", "selective", NOISY),
     Row("2e1d-augment-none", SCRATCH, "2e1d", 90_000, augment="none"),
     Row("2e1d-augment-all", SCRATCH, "2e1d", 90_000, augment="all"),
+    Row("2e1d-augment-sustain", SCRATCH, "2e1d", 90_000, augment="sustain"),
 )
 """All rows, the most telling ones first."""
 BY_NAME: Final = {row.name: row for row in ROWS}

@@ -210,9 +210,11 @@ def _cell(rows: Documents, name: str) -> str:
 
 
 def _augmentations(rows: Documents) -> str:
-    changed = ", ".join(f"`{name}` {value:g}" for name, value in AUGMENTATIONS["all"].items())
-    heads = ["none", "pitch shift", f"pitch shift and {changed}"]
-    names = ("2e1d-augment-none", "2e1d-baseline", "2e1d-augment-all")
+    heads, names = ["none", "pitch shift"], ["2e1d-augment-none", "2e1d-baseline"]
+    for kind in ("all", "sustain"):
+        changed = ", ".join(f"`{name}` {value:g}" for name, value in AUGMENTATIONS[kind].items())
+        heads.append(f"pitch shift and {changed}")
+        names.append(f"2e1d-augment-{kind}")
     return _table(heads, [[_cell(rows, name) for name in names]])
 
 

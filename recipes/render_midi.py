@@ -104,10 +104,8 @@ LIFTED, HELD, STUCK, MIXED = PEDAL_MODES = ("lifted", "held", "stuck", "mixed")
 that old chords ring on under new ones, as in MIDI files whose instruments were exchanged; or most
 parts have one that goes down at the start and never up, as in files that lost its releases; or that
 befell some of the parts, melodies more often, and the others keep the pianist's."""
-STUCK_CHANCES = {
-    STUCK: {"MELODY": 0.8, "BRIDGE": 0.8, "PIANO": 0.8},
-    MIXED: {"MELODY": 0.6, "BRIDGE": 0.6, "PIANO": 0.35},
-}
+STUCK_CHANCES = {STUCK: (0.8, 0.8), MIXED: (0.6, 0.35)}
+"""How likely the pedal of a melody, and that of another part, is never lifted."""
 PADS = frozenset({16, 17, 18, 19, 20, 21, *range(48, 55), *range(88, 96)})
 
 
@@ -216,7 +214,8 @@ def _pedal(
     part: Part, program: int, pedal_mode: str, rng: Generator
 ) -> tuple[tuple[float, bool], ...]:
     chances = STUCK_CHANCES.get(pedal_mode)
-    if chances is not None and rng.random() < chances.get(part.name, 0.8):
+    melody = part.name in ("MELODY", "BRIDGE")
+    if chances is not None and rng.random() < chances[0 if melody else 1]:
         return ((0.0, True),)
     return part.pedal if pedal_mode in (HELD, MIXED) or program in DECAYING else ()
 

@@ -17,6 +17,8 @@ pytest.importorskip("pretty_midi", reason="recipes need pretty_midi (the dev ext
 
 import itertools
 
+from renderings import assert_tiles, needs_fonts
+
 from chordtool.formats.lab import read_lab
 from chordtool.vocabulary import CHORD_TONES, QUALITIES, parse
 from recipes import accompaniment, effects, generate_songs, generate_takes, guitar, output
@@ -36,8 +38,6 @@ from recipes.arrangement import (
 )
 from recipes.soundfonts import SAMPLE_RATE, available
 
-needs_fonts = pytest.mark.skipif(not available(), reason="fluidsynth or its sound fonts are absent")
-
 SPANS = (
     ChordSpan(0.0, 2.0, "N"),
     ChordSpan(2.0, 4.0, "C:maj/3"),
@@ -45,14 +45,6 @@ SPANS = (
     ChordSpan(6.0, 7.0, "X"),
     ChordSpan(7.0, 9.0, "G:sus4"),
 )
-
-
-def assert_tiles(spans: tuple[ChordSpan, ...], duration: float) -> None:
-    assert spans[0].start == 0.0
-    assert spans[-1].end == pytest.approx(duration, abs=1e-9)
-    for span, after in itertools.pairwise(spans):
-        assert span.end == after.start
-    assert all(span.end > span.start for span in spans)
 
 
 @given(st.integers(-5, 6))

@@ -12,7 +12,7 @@ import soundfile
 pytest.importorskip("scipy", reason="recipes need scipy (the dev extra)")
 pytest.importorskip("pretty_midi", reason="recipes need pretty_midi (the dev extra)")
 
-from test_recipes import assert_tiles, needs_fonts
+from renderings import assert_tiles, needs_fonts
 
 from recipes import accompaniment, output
 from recipes import render_midi as render

@@ -105,7 +105,9 @@ class Trainer:
             return False
         document, card, tensors = checkpoint.load_state(path)
         method = document["method"]
-        changed = [k for k, v in self.config.method().items() if method.get(k, v) != v]
+        # A run from before there was a setting was made as its default has it.
+        method = type(self.config)().method() | method
+        changed = [k for k, v in self.config.method().items() if method[k] != v]
         if changed:
             raise TrainingError(
                 f"The run in {self.folder} has other settings: {', '.join(sorted(changed)[:4])}.",

@@ -143,6 +143,23 @@ def test_a_run_with_other_settings_does_not_go_on(corpus: Path, tmp_path: Path) 
     assert "--overwrite" in caught.value.hint
 
 
+def test_a_run_from_before_there_was_a_setting_goes_on_with_its_default(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer(corpus, tmp_path / "run").run()
+    load = checkpoint.load_state
+
+    def older(path: Path) -> Any:
+        document, card, tensors = load(path)
+        del document["method"]["sustain"]
+        return document, card, tensors
+
+    monkeypatch.setattr(checkpoint, "load_state", older)
+    assert trainer(corpus, tmp_path / "run").resume()
+    with pytest.raises(TrainingError, match="other settings: sustain"):
+        trainer(corpus, tmp_path / "run", sustain=0.5).resume()
+
+
 def test_a_run_with_other_data_does_not_go_on(corpus: Path, tmp_path: Path) -> None:
     trainer(corpus, tmp_path / "run").run()
     other = make_corpus(tmp_path / "other", seed=5)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -38,6 +39,9 @@ class Decoding:
     min_seconds: float = 0.0
     """No segment comes out shorter than this: short ones join the neighbour that explains
     their frames better. A recording that is itself shorter is one segment."""
+    between_frames: bool = False
+    """Whether a boundary may lie between the centres of the two frames beside it, where the
+    log-odds of their chords, drawn as a line, cross 0; else it lies halfway."""
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -53,6 +57,8 @@ class Decoding:
             # Comparing comes first: a whole number may be too large for a float.
             if not (low <= value <= high and math.isfinite(value)):
                 raise ValueError(f"decoding {name} is {value!r}")
+        if not isinstance(self.between_frames, bool):
+            raise TypeError("decoding between_frames is neither true nor false")
         width = self.smoothing_frames
         if not isinstance(width, int) or isinstance(width, bool):
             raise TypeError("decoding smoothing_frames is not a whole number")
@@ -111,7 +117,11 @@ def decode(
         path = scores.argmax(axis=1)
     runs = _runs(path, edges)
     runs = _merge_short(runs, scores, edges, decoding.min_seconds)
-    return tuple(_segment(run, scores, edges, labels, top) for run in runs)
+    times = _boundaries(runs, scores, edges, decoding)
+    return tuple(
+        _segment(run, start, end, scores, labels, top)
+        for run, (start, end) in zip(runs, pairwise(times), strict=True)
+    )
 
 
 def log_probabilities(logits: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -233,10 +243,35 @@ def _merge_short(
     return runs
 
 
-def _segment(
-    run: _Run,
+def _boundaries(
+    runs: list[_Run],
     scores: NDArray[np.float32],
     edges: NDArray[np.float64],
+    decoding: Decoding,
+) -> list[float]:
+    """Where runs begin, and where the last one ends, in seconds."""
+    times = [float(edges[runs[0].first])]
+    for before, after in pairwise(runs):
+        k = after.first
+        time = float(edges[k])
+        if decoding.between_frames:
+            here, there = (float(s[before.index] - s[after.index]) for s in scores[k - 1 : k + 1])
+            if here > 0 > there:
+                # Half of the shorter frame, so that the boundaries of one frame never cross.
+                half = min(edges[k] - edges[k - 1], edges[k + 1] - edges[k]) / 2
+                time += float(half * (here + there) / (here - there))
+            # Neither neighbour gets too short by it.
+            time = max(time, times[-1] + decoding.min_seconds)
+            time = min(time, float(edges[after.stop]) - decoding.min_seconds)
+        times.append(time)
+    return [*times, float(edges[runs[-1].stop])]
+
+
+def _segment(
+    run: _Run,
+    start: float,
+    end: float,
+    scores: NDArray[np.float32],
     labels: tuple[str, ...],
     top: int,
 ) -> Segment:
@@ -244,8 +279,8 @@ def _segment(
     likeliest = np.argsort(-mean, kind="stable")[: top + 1].tolist()
     ranked = [i for i in likeliest if i != run.index][:top]
     return Segment(
-        start=float(edges[run.first]),
-        end=float(edges[run.stop]),
+        start=start,
+        end=end,
         label=labels[run.index],
         confidence=min(1.0, float(mean[run.index])),
         alternatives=tuple(Alternative(labels[i], float(mean[i])) for i in ranked),

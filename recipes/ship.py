@@ -84,7 +84,7 @@ def score(songs: list[Song], penalty: float, favour: Mapping[str, float]) -> flo
     total = seconds = 0.0
     added = bias(favour)
     for song in songs:
-        decoding = Decoding(change_penalty=penalty)
+        decoding = Decoding(change_penalty=penalty, between_frames=True)
         found = decode(song.logits + added, song.edges, LARGE, decoding)
         times = np.array([[s.start, s.end] for s in found])
         scores = mir_eval.chord.evaluate(
@@ -155,7 +155,7 @@ def main() -> None:
         teacher="lv",
         description=f"{card.architecture.upper()}, trained on rendered songs and lv's labels "
         "of real music; 170 classes.",
-        decoding=Decoding(change_penalty=penalty),
+        decoding=Decoding(change_penalty=penalty, between_frames=True),
         training={**training, "data": DATA, "recipe": arguments.recipe, "favoured": favour},
         metrics={"validation mean of seven": round(best, 4)},
     )

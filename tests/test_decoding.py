@@ -19,6 +19,7 @@ decodings = st.builds(
     temperature=st.floats(0.1, 10),
     smoothing_frames=st.sampled_from([1, 3, 9]),
     min_seconds=st.floats(0, 3),
+    between_frames=st.booleans(),
 )
 logit_arrays = arrays(
     np.float32, st.tuples(st.integers(0, 80), st.just(4)), elements=st.floats(-50, 50, width=32)
@@ -84,7 +85,7 @@ def test_segments_tile_the_recording(
         assert before.label != after.label
     for segment in segments:
         assert segment.end > segment.start
-        assert len(segments) == 1 or segment.seconds >= decoding.min_seconds
+        assert len(segments) == 1 or segment.seconds >= decoding.min_seconds - 1e-9
         assert 0 <= segment.confidence <= 1
         others = [a.confidence for a in segment.alternatives]
         assert others == sorted(others, reverse=True)
@@ -100,6 +101,31 @@ def test_short_segments_go_to_the_neighbour_that_explains_them() -> None:
     found = decode(logits, edges, LABELS, Decoding(method="argmax", min_seconds=0.5))
     assert [s.label for s in found] == ["C", "G"]
     assert found[0].end == pytest.approx(edges[14])
+
+
+@pytest.mark.parametrize(("before", "after", "moved"), [(3, -1, 0.25), (1, -1, 0), (1, -3, -0.25)])
+def test_a_boundary_lies_where_the_log_odds_cross_zero(
+    before: float, after: float, moved: float
+) -> None:
+    logits = np.zeros((20, 2), np.float32)
+    logits[:10, 0], logits[10:, 1] = 8, 8
+    logits[9, 0], logits[10] = before, [after, 0]
+    edges = FrontEnd().frame_edges(20, 20 * 2048 / 22_050)
+    on_frames, between = (
+        decode(logits, edges, LABELS[:2], Decoding(between_frames=b))[0].end for b in (False, True)
+    )
+    assert on_frames == edges[10]
+    assert between - edges[10] == pytest.approx(moved * 2048 / 22_050, abs=1e-7)
+
+
+def test_a_boundary_without_a_crossing_stays_on_its_frame() -> None:
+    logits = np.zeros((22, 3), np.float32)
+    logits[:10, 0], logits[12:, 1] = 8, 8
+    logits[10:12] = [[3, 0, 5], [0, 1, 5]]  # too short to stay, and then more of a C than of a G
+    edges = FrontEnd().frame_edges(22, 22 * 2048 / 22_050)
+    decoding = Decoding(method="argmax", min_seconds=0.5, between_frames=True)
+    found = decode(logits, edges, LABELS[:3], decoding)
+    assert [(s.label, s.end) for s in found] == [("C", edges[12]), ("G", edges[-1])]
 
 
 def test_confidence_is_the_mean_posterior() -> None:
@@ -135,6 +161,7 @@ def test_smoothing_keeps_constants_and_means() -> None:
         {"smoothing_frames": 4},
         {"smoothing_frames": True},
         {"min_seconds": "1"},
+        {"between_frames": 1},
         {"unknown": 1},
     ],
 )
@@ -144,5 +171,5 @@ def test_a_description_out_of_range_is_refused(bad: dict[str, object]) -> None:
 
 
 def test_a_description_survives_its_dict() -> None:
-    decoding = Decoding("argmax", 2.5, 1.5, 9, 0.3)
+    decoding = Decoding("argmax", 2.5, 1.5, 9, 0.3, True)
     assert Decoding.from_dict(decoding.to_dict()) == decoding

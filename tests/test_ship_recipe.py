@@ -40,5 +40,6 @@ def test_a_quality_that_the_model_neglects_is_favoured(monkeypatch: pytest.Monke
         logits, np.arange(61) * 0.1, np.array([[0.0, 3.0], [3.0, 6.0]]), ("A:min", "A:min7")
     )
     _, favour, best = choose([song])
-    assert favour == {"min7": 0.5}
+    assert favour.keys() == {"min7"}
+    assert favour["min7"] > 0
     assert best > 0.95

@@ -183,15 +183,37 @@ def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
+def same_shapes(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What was found, in the order of what was wanted, if it has its names and shapes.
+
+    Raises:
+        ValueError: it has not.
+    """
+    if {k: v.shape for k, v in found.items()} != {k: v.shape for k, v in wanted.items()}:
+        raise ValueError("tensors of other names or shapes")
+    return {k: found[k] for k in wanted}
+
+
 def restore_optimiser(
     optimiser: torch.optim.Optimizer, names: list[str], tensors: dict[str, Tensor]
 ) -> None:
-    """Put the optimiser's tensors back."""
-    slots: dict[int, dict[str, Tensor]] = {}
-    numbers = {name: number for number, name in enumerate(names)}
+    """Put the optimiser's tensors back.
+
+    Raises:
+        ValueError, KeyError: they belong to other parameters, or not to AdamW.
+    """
+    found: dict[str, dict[str, Tensor]] = {}
     for key, value in part(tensors, "optimiser.").items():
         slot, name = key.split(".", 1)
-        slots.setdefault(numbers[name], {})[slot] = value
+        found.setdefault(name, {})[slot] = value
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    slots: dict[int, dict[str, Tensor]] = {}
+    for number, (name, parameter) in enumerate(zip(names, parameters, strict=True)):
+        if name in found:  # a parameter that no gradient reaches has none
+            shaped = {"exp_avg": parameter, "exp_avg_sq": parameter, "step": torch.zeros(())}
+            slots[number] = same_shapes(found.pop(name), shaped)
+    if found:
+        raise KeyError(next(iter(found)))
     whole = optimiser.state_dict()
     whole["state"] = slots
     optimiser.load_state_dict(whole)

@@ -30,7 +30,7 @@ from chordtool.training.losses import combine, loss_sums
 from chordtool.training.prefetch import Prefetcher
 from chordtool.training.progress import Listener, Silent, write_metrics
 from chordtool.training.schedule import learning_rate
-from chordtool.training.state import TIME, Outcome, RunState
+from chordtool.training.state import TIME, Outcome, RunState, require_same
 from chordtool.training.tensors import to_tensors
 
 _TELL_SECONDS = 0.5
@@ -104,29 +104,21 @@ class Trainer:
         if not path.exists():
             return False
         document, card, tensors = checkpoint.load_state(path)
-        method = document["method"]
-        # A run from before there was a setting was made as its default has it.
-        method = type(self.config)().method() | method
-        changed = [k for k, v in self.config.method().items() if method[k] != v]
-        if changed:
+        try:
+            require_same(document, self.config, self.train_segments.fingerprint(), self.folder)
+            weights = checkpoint.part(tensors, "weights.")
+            checkpoint.load_weights(self.student, card, weights, self.card.architecture)
+            checkpoint.restore_optimiser(self.optimiser, self.names, tensors)
+            averaged = checkpoint.same_shapes(checkpoint.part(tensors, "averaged."), self.averaged)
+            self.averaged = {k: v.to(self.place.device) for k, v in averaged.items()}
+            self.state = RunState.from_dict(document["progress"])
+            self._scaler.load_state_dict({**document["scaler"]})
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError):
             raise TrainingError(
-                f"The run in {self.folder} has other settings: {', '.join(sorted(changed)[:4])}.",
-                hint="Repeat them to go on, or give --overwrite or another folder to start anew.",
-            )
-        data = self.train_segments.fingerprint()
-        if document.get("data", data) != data:
-            raise TrainingError(
-                f"The recordings or labels changed since the run in {self.folder} began.",
-                hint="Give --overwrite or another folder to start anew.",
-            )
-        weights = checkpoint.part(tensors, "weights.")
-        checkpoint.load_weights(self.student, card, weights, self.card.architecture)
-        checkpoint.restore_optimiser(self.optimiser, self.names, tensors)
-        averaged = checkpoint.part(tensors, "averaged.")
-        self.averaged = {k: averaged[k].to(self.place.device) for k in self.averaged}
-        self.state = RunState(**document["progress"])
+                f"{path} is not the state of this run.",
+                hint="Start again with --overwrite, or in another folder.",
+            ) from None
         self._minutes_before = self.state.minutes
-        self._scaler.load_state_dict(document["scaler"])
         return True
 
     def save(self) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from chordtool.errors import TrainingError
 from chordtool.models.card import ModelCard
 from chordtool.training.config import TrainConfig
+from chordtool.training.progress import COLUMNS
 
 ALL_EPOCHS = "all epochs"
 EARLY_STOPPING = "early stopping"
@@ -38,6 +42,29 @@ class RunState:
     """One row an epoch."""
     finished: str = ""
     """Why the run is over; empty while it is not."""
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> RunState:
+        """Read what ``vars`` gave.
+
+        Raises:
+            TypeError, ValueError: it is something else.
+        """
+        state = cls(**document)
+        for name, default in vars(cls()).items():
+            value = getattr(state, name)
+            if type(value) is not type(default):
+                raise TypeError(f"{name} is {value!r}")
+            if isinstance(value, int | float) and not (-1 <= value < math.inf):
+                raise ValueError(f"{name} is {value!r}")
+        if min(state.epoch, state.batch, state.step, state.best_epoch, state.epochs_without) < 0:
+            raise ValueError("a counter below 0")
+        if len(state.sums) != 6 or not all(type(s) is float for s in state.sums):
+            raise ValueError("sums are not six numbers")
+        for row in state.history:
+            if row.keys() != set(COLUMNS) or not all(map(_is_figure, row.values())):
+                raise ValueError("history is no table")
+        return state
 
     def averages(self, alpha: float) -> tuple[float, float]:
         """Training loss and frame accuracy of the present epoch so far."""
@@ -90,3 +117,35 @@ class Outcome:
     """Counted from 1; 0 if no epoch was over."""
     state: RunState
     card: ModelCard
+
+
+def _is_figure(value: object) -> bool:
+    return value is None or type(value) in (int, float)
+
+
+def require_same(document: dict[str, Any], config: TrainConfig, data: str, folder: Path) -> None:
+    """Refuse to go on with a run that was begun otherwise.
+
+    Args:
+        document: the state that was written.
+        config: the run as it is to go on.
+        data: what it trains on, as a digest.
+        folder: of the run, for the message.
+
+    Raises:
+        TrainingError: the state belongs to other settings or data.
+        KeyError, TypeError: it is no state.
+    """
+    # A run from before there was a setting was made as its default has it.
+    method = type(config)().method() | document["method"]
+    changed = [k for k, v in config.method().items() if method[k] != v]
+    if changed:
+        raise TrainingError(
+            f"The run in {folder} has other settings: {', '.join(sorted(changed)[:4])}.",
+            hint="Repeat them to go on, or give --overwrite or another folder to start anew.",
+        )
+    if document.get("data", data) != data:
+        raise TrainingError(
+            f"The recordings or labels changed since the run in {folder} began.",
+            hint="Give --overwrite or another folder to start anew.",
+        )

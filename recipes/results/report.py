@@ -63,6 +63,8 @@ def report(rows: Documents) -> str:
         f"{LEVEL_POINTS} points below.\n",
         f"### Scores\n\n{_songs(rows)}\n",
         _scores(rows),
+        "\n### What the two stages buy as labels get scarce (mean of the seven / tetrads / ACQA)\n",
+        _scarcity(rows),
         "\n### What distillation buys in stage 2 (BTC; mean of the seven / tetrads / ACQA)\n",
         _ablations(rows),
         "\n### What augmentation buys from scratch (2E1D)\n",
@@ -194,6 +196,24 @@ _ABLATIONS: Final = (
     ("10 %", ("btc-10-off", "", "btc-10-selective")),
     ("noisy labels", ("btc-noisy-off", "", "btc-noisy-selective")),
 )
+
+
+_SCARCITY: Final = (
+    ("100 % of the labels", ("btc-baseline", "btc-stage2", "2e1d-baseline", "2e1d-stage2")),
+    *(
+        (f"{share} %", tuple(f"{student}-{share}-{how}" for student in ("btc", "2e1d")
+                             for how in ("baseline", "selective")))
+        for share in ("50", "10")
+    ),
+)  # fmt: skip
+
+
+def _scarcity(rows: Documents) -> str:
+    body = [[labels, *(_cell(rows, name) for name in names)] for labels, names in _SCARCITY]
+    return _table(
+        ["labels", "BTC from scratch", "BTC, two stages", "2E1D from scratch", "2E1D, two stages"],
+        body,
+    )
 
 
 def _ablations(rows: Documents) -> str:

@@ -43,3 +43,14 @@ def test_a_quality_that_the_model_neglects_is_favoured(monkeypatch: pytest.Monke
     assert favour.keys() == {"min7"}
     assert favour["min7"] > 0
     assert best > 0.95
+
+
+@pytest.mark.parametrize(("scores", "chosen"), [((0.8846, 0.8843), 6.0), ((0.8846, 0.8830), 2.0)])
+def test_among_penalties_as_good_as_each_other_the_largest_is_taken(
+    scores: tuple[float, float], chosen: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_penalty = dict(zip((2.0, 6.0), scores, strict=True))
+    monkeypatch.setattr(ship, "PENALTIES", tuple(by_penalty))
+    monkeypatch.setattr(ship, "QUALITIES", ())
+    monkeypatch.setattr(ship, "score", lambda songs, penalty, favour: by_penalty[penalty])
+    assert choose([])[0] == chosen

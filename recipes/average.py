@@ -1,0 +1,68 @@
+"""Average the weights of runs that began as the same student, each with a share.
+
+    python -m recipes.average RUN RUN --shares 3 1 -o AVERAGE
+
+Students that were trained on from the same weights lie close enough for their average to be one,
+and it keeps some of what each of them is good at (Wortsman et al., "Model soups", ICML 2022).
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from chordtool.errors import ModelError, UsageError
+from chordtool.training import checkpoint
+
+
+def average(runs: Sequence[Path], shares: Sequence[float], output: Path) -> None:
+    """Write the averaged best checkpoints as a folder with the card and the split of the first run.
+
+    Args:
+        runs: folders of runs.
+        shares: one for each, above 0; only their proportions matter.
+        output: the folder; made if it is not there.
+
+    Raises:
+        UsageError: there is not one share for each run, or one that is none.
+        ModelError: a checkpoint is broken, or the students differ in what they are.
+    """
+    if not runs or len(runs) != len(shares) or not all(0 < s < float("inf") for s in shares):
+        raise UsageError("Each run needs a share above 0.", hint="Give as many --shares as runs.")
+    whole = sum(shares)
+    card, first = checkpoint.load_checkpoint(runs[0])
+    total = {name: tensor * (shares[0] / whole) for name, tensor in first.items()}
+    for run, share in zip(runs[1:], shares[1:], strict=True):
+        its_card, weights = checkpoint.load_checkpoint(run)
+        if _shapes(weights) != _shapes(first) or its_card.front_end != card.front_end:
+            raise ModelError(
+                f"{run} and {runs[0]} are not of one kind.", hint="Average runs of one student."
+            )
+        for name, tensor in weights.items():
+            total[name] += tensor * (share / whole)
+    output.mkdir(parents=True, exist_ok=True)
+    for name in ("split.json", "config.json"):
+        shutil.copyfile(runs[0] / name, output / name)
+    checkpoint.save_checkpoint(output / checkpoint.BEST, total, card)
+
+
+def _shapes(weights: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
+
+
+def main() -> None:
+    """Average runs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--shares", type=float, nargs="+", required=True)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    arguments = parser.parse_args()
+    average(arguments.runs, arguments.shares, arguments.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -259,10 +259,12 @@ def _boundaries(
             if here > 0 > there:
                 # Half of the shorter frame, so that the boundaries of one frame never cross.
                 half = min(edges[k] - edges[k - 1], edges[k + 1] - edges[k]) / 2
-                time += float(half * (here + there) / (here - there))
-            # Neither neighbour gets too short by it.
-            time = max(time, times[-1] + decoding.min_seconds)
-            time = min(time, float(edges[after.stop]) - decoding.min_seconds)
+                moved = time + float(half * (here + there) / (here - there))
+                # Where a neighbour would get too short by it, the boundary stays. What is kept free
+                # behind it is what the next one needs to stay.
+                shortest = min(moved - times[-1], float(edges[after.stop]) - moved)
+                if shortest > 0 and shortest >= decoding.min_seconds:
+                    time = moved
         times.append(time)
     return [*times, float(edges[runs[-1].stop])]
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -47,7 +48,8 @@ def average(runs: Sequence[Path], shares: Sequence[float], output: Path) -> None
     output.mkdir(parents=True, exist_ok=True)
     for name in ("split.json", "config.json"):
         shutil.copyfile(runs[0] / name, output / name)
-    checkpoint.save_checkpoint(output / checkpoint.BEST, total, card)
+    # What the first run scored is not what the average does.
+    checkpoint.save_checkpoint(output / checkpoint.BEST, total, replace(card, metrics={}))
 
 
 def _shapes(weights: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:

@@ -48,7 +48,8 @@ train --student "$run" -o "$run-further" --split "$run/split.json" --kd-alpha 0 
     --replay "$data/corpus-lv2" --replay-share 0.25 --dropout 0.02 --sustain 0.12 \
     --lr 7e-4 --warmup-epochs 0.5 --epochs 20 --epoch-segments 12000
 
-# Further still, sounds changed less: nothing masked, less noise, rare qualities favoured half as much.
+# Further still, sounds changed less: nothing masked, less noise, rare qualities favoured half as
+# much.
 further() {
     train --split "$run/split.json" --kd-alpha 0 \
         --labels "$data/rendered4" --labels "$data/rendered5" --labels "$data/rendered6" \

@@ -85,7 +85,7 @@ def test_segments_tile_the_recording(
         assert before.label != after.label
     for segment in segments:
         assert segment.end > segment.start
-        assert len(segments) == 1 or segment.seconds >= decoding.min_seconds - 1e-9
+        assert len(segments) == 1 or segment.seconds >= decoding.min_seconds
         assert 0 <= segment.confidence <= 1
         others = [a.confidence for a in segment.alternatives]
         assert others == sorted(others, reverse=True)

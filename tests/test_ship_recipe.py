@@ -35,13 +35,13 @@ def test_a_quality_that_the_model_neglects_is_favoured(monkeypatch: pytest.Monke
     monkeypatch.setattr(ship, "PENALTIES", (2.0, 6.0))
     logits = np.zeros((60, len(LARGE)), np.float32)
     logits[:, LARGE.index("A:min")] = 5.0
-    logits[30:, LARGE.index("A:min7")] = 4.7  # right, and just not believed
+    logits[30:, LARGE.index("A:min7")] = 4.9  # right, and just not believed
+    logits[29, LARGE.index("A:min7")] = 4.1  # half a nat more puts the boundary between the frames
     song = Song(
         logits, np.arange(61) * 0.1, np.array([[0.0, 3.0], [3.0, 6.0]]), ("A:min", "A:min7")
     )
     _, favour, best = choose([song])
-    assert favour.keys() == {"min7"}
-    assert favour["min7"] > 0
+    assert favour == {"min7": 0.5}
     assert best > 0.95
 
 

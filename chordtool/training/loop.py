@@ -112,6 +112,7 @@ class Trainer:
             averaged = checkpoint.same_shapes(checkpoint.part(tensors, "averaged."), self.averaged)
             self.averaged = {k: v.to(self.place.device) for k, v in averaged.items()}
             self.state = RunState.from_dict(document["progress"])
+            # A copy of it must be a dict: a scaler that is off takes anything.
             self._scaler.load_state_dict({**document["scaler"]})
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError):
             raise TrainingError(

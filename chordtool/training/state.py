@@ -55,10 +55,9 @@ class RunState:
             value = getattr(state, name)
             if type(value) is not type(default):
                 raise TypeError(f"{name} is {value!r}")
-            if isinstance(value, int | float) and not (-1 <= value < math.inf):
+            least = -1 if name == "best_accuracy" else 0
+            if isinstance(value, int | float) and not (least <= value < math.inf):
                 raise ValueError(f"{name} is {value!r}")
-        if min(state.epoch, state.batch, state.step, state.best_epoch, state.epochs_without) < 0:
-            raise ValueError("a counter below 0")
         if len(state.sums) != 6 or not all(type(s) is float for s in state.sums):
             raise ValueError("sums are not six numbers")
         for row in state.history:

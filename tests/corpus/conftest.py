@@ -190,3 +190,9 @@ def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
         text=True,
         env={**os.environ, **environment},
     )
+
+
+def finish(process: subprocess.Popen[str], status: int = 0) -> str:
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == status, err
+    return out + err

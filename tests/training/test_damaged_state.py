@@ -54,6 +54,7 @@ DAMAGE = {
     "a counter that is text": progress(step="7"),
     "a counter that is true": progress(epoch=True),
     "a counter below zero": progress(batch=-1),
+    "a rate that falls below zero": progress(plateau_scale=-0.5),
     "minutes that are no number": progress(minutes=float("nan")),
     "too few sums": progress(sums=[0.0]),
     "sums of text": progress(sums=["0"] * 6),

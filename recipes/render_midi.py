@@ -283,6 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--drawn-timbres", type=float, default=0.0, metavar="SHARE",
         help="of the songs, played on instruments that no font has; 0..1",
     )  # fmt: skip
+    parser.add_argument("--skip", type=int, default=0, help="leave out so many songs at the start")
     parser.add_argument("--limit", type=int, default=None, help="stop after so many songs")
     options = parser.parse_args(arguments)
     fonts = available()
@@ -296,7 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     finished = output.done(options.out)
     began, rendered = time.monotonic(), 0
-    for midi in songs[: options.limit]:
+    for midi in songs[options.skip :][: options.limit]:
         stem = f"{midi.stem}-s{options.seed}"
         if stem in finished:
             continue

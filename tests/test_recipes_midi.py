@@ -74,10 +74,10 @@ def test_a_stuck_pedal_goes_down_at_the_start_and_never_up(
     assert mode == render.STUCK or () not in pedals, "the others keep the pianist's"
 
 
-def _write_song(folder: Path) -> None:
+def _write_song(folder: Path, name: str = "one") -> None:
     score = _score()
-    (folder / "one.mid").write_bytes(to_midi(score.parts))
-    (folder / "one.lab").write_text(output.lab(score.spans))
+    (folder / f"{name}.mid").write_bytes(to_midi(score.parts))
+    (folder / f"{name}.lab").write_text(output.lab(score.spans))
 
 
 @needs_fonts
@@ -100,6 +100,17 @@ def test_rendering_is_resumable_and_labels_fit_the_audio(tmp_path: Path) -> None
     assert render.main([*arguments, "--seed", "2"]) == 0
     assert (out / "one-s2.flac").exists()
     assert len((out / output.MANIFEST).read_text().splitlines()) == 2
+
+
+@needs_fonts
+def test_a_range_of_the_songs_is_rendered(tmp_path: Path) -> None:
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.mkdir()
+    for name in ("a", "b", "c", "d"):
+        _write_song(source, name)
+    arguments = ["--source", str(source), "--out", str(out), "--excerpt-seconds", "2"]
+    assert render.main([*arguments, "--skip", "1", "--limit", "2"]) == 0
+    assert sorted(path.name for path in out.glob("*.flac")) == ["b-s1.flac", "c-s1.flac"]
 
 
 @needs_fonts

@@ -38,8 +38,8 @@ STEPS = (-0.5, 0.5, 1.0, 1.5)
 LEAST_GAIN = 2e-4
 """Of the mean score; less is noise, and no reason to touch the model."""
 TIE = 5e-4
-"""Of the mean score; among penalties that are so close to the best, and among favours of ``N``,
-the largest is taken. Validation songs are renderings; recorded music has more that is no chord."""
+"""Of the mean score; among penalties that are so close to the best the largest is taken. Validation
+songs are renderings, and recorded music, where more is heard that is no chord, likes it larger."""
 METRICS = ("root", "thirds", "triads", "sevenths", "tetrads", "majmin", "mirex")
 TARGET = Path(__file__).resolve().parents[1] / "chordtool/models/data/default.onnx"
 DATA = {
@@ -117,22 +117,11 @@ def choose(songs: list[Song]) -> tuple[float, dict[str, float], float]:
     best, favour = scores[penalty], dict[str, float]()
     for quality in QUALITIES:
         tried = {step: score(songs, penalty, {**favour, quality: step}) for step in STEPS}
-        step = favour_by(quality, tried, best)
-        print(f"{quality:5} {step:+.1f}  {tried.get(step, best):.4f} after {best:.4f}", flush=True)
-        if step:
+        step = max(tried, key=tried.__getitem__)
+        print(f"{quality:5} {step:+.1f}  {tried[step]:.4f} after {best:.4f}", flush=True)
+        if tried[step] > best + LEAST_GAIN:
             best, favour[quality] = tried[step], step
     return penalty, favour, best
-
-
-def favour_by(quality: str, tried: Mapping[float, float], best: float) -> float:
-    """How many nats favour a quality, by the scores of those tried; 0 if without is best."""
-    step = max(tried, key=tried.__getitem__)
-    if quality == "N":
-        least = max(best, tried[step]) - TIE
-        alike = [nats for nats, value in tried.items() if nats > 0 and value >= least]
-        if alike:
-            return max(alike)
-    return step if tried[step] > best + LEAST_GAIN else 0.0
 
 
 def favoured(module: nn.Module, favour: Mapping[str, float]) -> nn.Module:

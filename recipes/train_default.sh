@@ -18,11 +18,6 @@ python -m recipes.render_midi --seed 4 --stuck-pedal 1 --excerpt-seconds 0 --lim
 python -m recipes.render_midi --seed 5 --held-pedal 1 --out "$data/rendered5"
 python -m recipes.render_midi --seed 6 --mixed-pedal 1 --excerpt-seconds 0 --limit 55 \
     --out "$data/rendered6"
-# Whole songs with stuck pedals again, others than the first ones.
-python -m recipes.render_midi --seed 7 --mixed-pedal 1 --excerpt-seconds 0 --skip 70 --limit 88 \
-    --out "$data/rendered7"
-python -m recipes.render_midi --seed 8 --stuck-pedal 1 --excerpt-seconds 0 --skip 200 --limit 80 \
-    --out "$data/rendered8"
 python -m recipes.generate_songs --songs 200 --out "$data/generated"
 python -m recipes.generate_takes --out "$data/generated"
 # Two shards of the unlabelled music are left for testing: 4/8 and 8/8.
@@ -72,38 +67,7 @@ further --student "$run-third" -o "$run-fourth" --seed 43 --lr 5e-4 --epochs 6 \
 # The last run is best on songs with stuck pedals, the second on recorded music and rare qualities.
 python -m recipes.average "$run-fourth" "$run-further" --shares 3 1 -o "$run-average"
 
-# From here on with more songs whose pedals are stuck, and with a second student beside it, a BTC,
-# which errs elsewhere. It goes on from the packaged model of an earlier version.
-together() {
-    train --split "$run/split.json" \
-        --labels "$data/rendered4" --labels "$data/rendered5" --labels "$data/rendered6" \
-        --labels "$data/rendered7" --labels "$data/rendered8" \
-        --weight 0.7 --weight 1 --weight 1 --weight 1.5 --weight 1.5 --weight 1.2 --weight 2 \
-        --weight 3 --weight 2 \
-        --replay "$data/corpus-lv2" --sustain 0.12 --warmup-epochs 0.5 \
-        --balance 0.1 --noise-db 20 --mask-bins 0 --mask-frames 0 "$@"
-}
-git show 91525fd:chordtool/models/data/default.onnx > "$data/btc.onnx"
-together --student "$data/btc.onnx" -o "$run-btc" --seed 45 --kd-alpha 0 --dropout 0.05 \
-    --batch-size 16 --lr 4e-4 --epochs 6 --epoch-segments 14000
-together --student "$run-average" -o "$run-fifth" --seed 44 --kd-alpha 0 --dropout 0.02 \
-    --lr 5e-4 --epochs 6 --epoch-segments 14400
-for part in btc fifth; do
-    [ -e "$data/$part-teacher.onnx" ] ||
-        chordtool export "$run-$part" -o "$data/$part-teacher.onnx"
-done
-
-# Their average teaches the student, beside the labels; twice, and those two are averaged.
-taught() {
-    together --student "$run-fifth" --teacher "$data/fifth-teacher.onnx" \
-        --teacher "$data/btc-teacher.onnx" --kd-weighting plain --dropout 0.02 \
-        --lr 5e-4 --epochs 12 --epoch-segments 14400 "$@"
-}
-taught -o "$run-taught" --seed 46 --kd-alpha 0.5 --temperature 2
-taught -o "$run-taught-2" --seed 47 --kd-alpha 0.7 --temperature 1.5
-python -m recipes.average "$run-taught" "$run-taught-2" --shares 1 1 -o "$run-default"
-
-python -m recipes.ship "$run-default" --recipe recipes/train_default.sh \
+python -m recipes.ship "$run-average" --recipe recipes/train_default.sh \
     --labels "$data/rendered" --labels "$data/rendered2" --labels "$data/rendered3" \
     --labels "$data/generated" --labels "$data/rendered4" --labels "$data/rendered5" \
-    --labels "$data/rendered6" --labels "$data/rendered7" --labels "$data/rendered8"
+    --labels "$data/rendered6"

@@ -14,9 +14,9 @@ from typing import BinaryIO, Final, TypeAlias
 
 from chordtool.audio.mono import Limits, MonoSignal, SourceFacts, shown
 from chordtool.errors import AudioError
+from chordtool.streams import chunks
 from chordtool.types import Samples
 
-_CHUNK: Final = 1 << 20
 _CLEARLY_LONGER: Final = 0.1
 """Seconds. Less than this between two decoders is padding, and not worth a change."""
 _HINT: Final = "Play it in a music player: if that fails too, the file is damaged or no audio."
@@ -166,9 +166,10 @@ def _write(file: BinaryIO, data: bytes) -> None:
 
 def _chunks(stream: BinaryIO, name: str, limits: Limits) -> Iterator[bytes]:
     size = 0
+    found = chunks(stream)
     while True:
         try:
-            chunk = stream.read(_CHUNK)
+            chunk = next(found, b"")
         except (OSError, ValueError) as error:
             raise AudioError(f"{name} cannot be read: {_reason(error)}.", hint=_HINT) from None
         if not chunk:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from chordtool.audio import find_audio
 from chordtool.errors import ChordtoolError, UsageError
+from chordtool.streams import chunks
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def find_sources(
 
 def _read_list(name: str) -> list[str]:
     try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        data = b"".join(chunks(sys.stdin.buffer)) if name == "-" else Path(name).read_bytes()
     except OSError as error:
         raise ChordtoolError(f"{name} cannot be read: {error.strerror}.") from None
     parts = data.split(b"\0") if b"\0" in data else data.splitlines()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import select
+import stat
 import sys
 from collections.abc import Iterator
 from typing import BinaryIO, Final
@@ -36,12 +38,17 @@ def chunks(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _descriptor(stream: BinaryIO) -> int | None:
-    """What can be waited for, if anything."""
+    """What can be waited for: a pipe or a terminal.
+
+    Not a connection: a layer above it, such as TLS, may hold what has come, and it may have a
+    time limit of its own.
+    """
     if sys.platform == "win32":
         return None
     try:
         descriptor = stream.fileno()
+        mode = os.fstat(descriptor).st_mode
         select.select([descriptor], [], [], 0)  # a number may be too large
     except (AttributeError, OSError, ValueError):
         return None
-    return descriptor
+    return descriptor if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) else None

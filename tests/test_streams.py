@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -85,6 +86,21 @@ def test_what_was_read_ahead_is_not_lost() -> None:
     with os.fdopen(reading, "rb") as stream:
         assert stream.read(5) == b"first"
         assert b"".join(chunks(stream)) == b" and the rest"
+
+
+def test_a_connection_is_not_waited_for() -> None:
+    """What came may lie in a layer above, as with TLS, and it has a time limit of its own."""
+    ours, theirs = socket.socketpair()
+
+    class Response(io.BytesIO):
+        def fileno(self) -> int:
+            return ours.fileno()
+
+    with ours, theirs:
+        assert b"".join(chunks(Response(b"decrypted already"))) == b"decrypted already"
+        ours.settimeout(0.1)
+        with ours.makefile("rb") as stream, pytest.raises(TimeoutError):
+            list(chunks(stream))
 
 
 def test_what_is_no_file_is_read_as_it_can_be() -> None:

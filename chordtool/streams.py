@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
-CHUNK: Final = 1 << 20
+_CHUNK: Final = 1 << 20
 """Bytes that are read at once, at most."""
 _LOOK_UP_SECONDS: Final = 0.25
 
@@ -31,7 +31,7 @@ def chunks(stream: BinaryIO) -> Iterator[bytes]:
         if descriptor is not None:
             while not select.select([descriptor], [], [], _LOOK_UP_SECONDS)[0]:
                 pass
-        chunk = read(CHUNK)
+        chunk = read(_CHUNK)
         if not chunk:
             return
         yield chunk

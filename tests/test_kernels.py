@@ -50,7 +50,7 @@ def test_dropout_is_off_outside_of_training() -> None:
 
 @pytest.mark.parametrize("direction", ["past", "future"])
 def test_attention_and_its_gradients_are_those_of_the_formula(
-    direction: str, monkeypatch: pytest.MonkeyPatch
+    direction: kernels.Sees, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
     visible = torch.ones(7, 7, dtype=torch.bool).tril()
@@ -64,7 +64,7 @@ def test_attention_and_its_gradients_are_those_of_the_formula(
         return (weights * mask.view(2, 3, 7, 7)) @ values
 
     inputs = [torch.randn(2, 3, 7, 4, dtype=torch.float64) for _ in range(3)]
-    ours = _gradients(lambda q, k, v: kernels.attention(q, k, v, visible, 0.3), *inputs)
+    ours = _gradients(lambda q, k, v: kernels.attention(q, k, v, direction, 0.3), *inputs)
     torch.testing.assert_close(ours, _gradients(formula, *inputs))
 
 
@@ -77,16 +77,37 @@ def test_attention_without_a_mask_is_torchs_for_contexts_of_another_length() -> 
     torch.testing.assert_close(ours, torchs)
 
 
+@pytest.mark.parametrize(("sees", "n"), [("past", 7), ("future", 7), ("all", 7), ("all", 2)])
+def test_on_other_devices_attention_is_the_same(
+    sees: kernels.Sees, n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    inputs = [torch.randn(2, 3, n, 4, dtype=torch.float64) for _ in range(3)]
+    ours = _gradients(lambda q, k, v: kernels.attention(q, k, v, sees), *inputs)
+    monkeypatch.setattr(kernels, "_is_fast", lambda x: False)
+    theirs = _gradients(lambda q, k, v: kernels.attention(q, k, v, sees), *inputs)
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_on_other_devices_attention_drops_weights_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "_is_fast", lambda x: False)
+    torch.manual_seed(0)
+    queries, keys = torch.randn(2, 2000, 3, 2, 4)
+    values = torch.ones(2000, 3, 2, 4)
+    kept = kernels.attention(queries, keys, values, "all", 0.25)
+    assert kept.mean() == pytest.approx(1.0, abs=0.02)
+    assert (kept == 0).double().mean() == pytest.approx(0.25**2, abs=0.01)
+
+
 def test_under_autocast_the_kernels_answer_in_its_type_and_teach_nearly_the_same() -> None:
     torch.manual_seed(0)
-    visible = torch.ones(7, 7, dtype=torch.bool).tril()
     x, weight, bias = torch.randn(2, 7, 8), 0.2 * torch.randn(8, 8, 3), torch.randn(8)
 
     def block(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         torch.manual_seed(1)  # The same elements are dropped in both types.
         y = kernels.convolve_relu_dropout(x, weight, bias, 0.25)
         heads = y.view(2, 7, 2, 4).transpose(1, 2)
-        return kernels.attention(heads, heads, heads, visible, 0.3)
+        return kernels.attention(heads, heads, heads, "past", 0.3)
 
     def in_bfloat16(*inputs: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):

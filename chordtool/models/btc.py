@@ -34,15 +34,16 @@ N_HEADS = 4
 N_LAYERS = 8
 
 
-def timing_signal(n_frames: int, width: int) -> Tensor:
+def timing_signal(n_frames: int, width: int, device: torch.device | None = None) -> Tensor:
     """Sinusoids that tell frames apart, float32 [n_frames, width].
 
     The first half of the columns are sines, the second half cosines, at wavelengths that grow
     geometrically from 2 pi to 2 pi * 10,000 frames (Vaswani et al. 2017, not interleaved).
     """
     n_scales = width // 2
-    rates = torch.exp(torch.arange(n_scales) * (-math.log(10_000.0) / (n_scales - 1)))
-    angles = torch.arange(n_frames)[:, None] * rates
+    scales = torch.arange(n_scales, device=device)
+    rates = torch.exp(scales * (-math.log(10_000.0) / (n_scales - 1)))
+    angles = torch.arange(n_frames, device=device)[:, None] * rates
     return torch.cat((angles.sin(), angles.cos()), dim=1)
 
 
@@ -78,12 +79,12 @@ class _Attention(nn.Module):
         self.value_linear = nn.Linear(width, width, bias=False)
         self.output_linear = nn.Linear(width, width, bias=False)
 
-    def forward(self, x: Tensor, visible: Tensor) -> Tensor:
+    def forward(self, x: Tensor, sees: kernels.Sees) -> Tensor:
         """Attend.
 
         Args:
             x: float [batch, frames, width].
-            visible: bool [frames, frames]; which frame (row) may look at which (column).
+            sees: which frames a frame may look at.
 
         Returns:
             float [batch, frames, width].
@@ -95,7 +96,7 @@ class _Attention(nn.Module):
         split = stacked.view(batch, n_frames, 3, self.n_heads, width // self.n_heads)
         queries, keys, values = split.permute(2, 0, 3, 1, 4).contiguous()
         dropout = self.dropout if self.training else 0.0
-        context = kernels.attention(queries, keys, values, visible, dropout)
+        context = kernels.attention(queries, keys, values, sees, dropout)
         output: Tensor = self.output_linear(context.transpose(1, 2).flatten(2))
         return output
 
@@ -137,8 +138,8 @@ class _Block(nn.Module):
         self.layer_norm_ffn = LayerNorm(width)
         self.dropout = dropout
 
-    def forward(self, x: Tensor, visible: Tensor) -> Tensor:
-        x = x + self.multi_head_attention(self.layer_norm_mha(x), visible)
+    def forward(self, x: Tensor, sees: kernels.Sees) -> Tensor:
+        x = x + self.multi_head_attention(self.layer_norm_mha(x), sees)
         x = kernels.dropout(x, self.dropout, self.training, inplace=True)
         x = x + self.positionwise_convolution(self.layer_norm_ffn(x))
         return kernels.dropout(x, self.dropout, self.training, inplace=True)
@@ -153,8 +154,8 @@ class _Layer(nn.Module):
         self.backward_attn_block = _Block(width, n_heads, dropout)
         self.linear = nn.Linear(2 * width, width)
 
-    def forward(self, x: Tensor, past: Tensor, future: Tensor) -> Tensor:
-        both = torch.cat((self.attn_block(x, past), self.backward_attn_block(x, future)), dim=2)
+    def forward(self, x: Tensor) -> Tensor:
+        both = torch.cat((self.attn_block(x, "past"), self.backward_attn_block(x, "future")), dim=2)
         output: Tensor = self.linear(both)
         return output
 
@@ -174,10 +175,9 @@ class _Layers(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         n_frames = x.shape[1]
         x = self.embedding_proj(kernels.dropout(x, self.dropout, self.training))
-        x = x + timing_signal(n_frames, x.shape[2]).to(x)
-        past = torch.ones(n_frames, n_frames, dtype=torch.bool, device=x.device).tril()
+        x = x + timing_signal(n_frames, x.shape[2], x.device).to(x.dtype)
         for layer in self.self_attn_layers:
-            x = layer(x, past, past.T)
+            x = layer(x)
         output: Tensor = self.layer_norm(x)
         return output
 

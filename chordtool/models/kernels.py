@@ -13,13 +13,17 @@ softmax and what is added up stay in float32.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+Sees: TypeAlias = Literal["all", "past", "future"]
+_FEW: Final = 16
+"""Pairs of positions up to which attention is not worth a fused kernel."""
 
 
 def _is_fast(x: Tensor) -> bool:
@@ -73,7 +77,7 @@ def dropout(x: Tensor, p: float, training: bool, *, inplace: bool = False) -> Te
     if not training or p == 0.0:
         return x
     if not _is_fast(x):
-        return F.dropout(x, p, inplace=inplace)
+        return F.dropout(x, p)  # In place it would take torch three kernels instead of one.
     mask = keep_mask(x.shape, p, x.dtype)
     return x.mul_(mask) if inplace else x * mask
 
@@ -90,23 +94,28 @@ class Dropout(nn.Module):
 
 
 def attention(
-    queries: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None = None, p: float = 0.0
+    queries: Tensor, keys: Tensor, values: Tensor, sees: Sees = "all", p: float = 0.0
 ) -> Tensor:
     """Scaled dot-product attention, with dropout on its weights.
 
     Args:
         queries, keys, values: float [batch, heads, frames, depth]; queries may be of more or
-            fewer frames than the others.
-        visible: bool [frames of queries, frames of keys]; which frame (row) may look at which
-            (column). Each must see one at least; without it, each sees all.
+            fewer frames than the others if each sees all.
+        sees: which frames a frame looks at: all, or itself and those before it, or itself and
+            those after it.
         p: probability that a weight is dropped; 0 when not training.
 
     Returns:
         float [batch, heads, frames, depth].
     """
-    learns = torch.is_grad_enabled() and queries.requires_grad
-    if not _is_fast(queries) or not (learns or p):
-        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=visible, dropout_p=p)
+    if not _is_fast(queries):
+        return _fused_attention(queries, keys, values, sees, p)
+    visible = None
+    if sees != "all":
+        visible = torch.ones(2 * (queries.shape[-2],), dtype=torch.bool).tril()
+        visible = visible if sees == "past" else visible.T
+    if not ((torch.is_grad_enabled() and queries.requires_grad) or p):
+        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=visible)
     bias = None
     if visible is not None:
         bias = torch.zeros(visible.shape, dtype=queries.dtype).masked_fill_(~visible, -math.inf)
@@ -114,6 +123,24 @@ def attention(
     flat = (x.flatten(0, 1) for x in _cast(scaled, keys, values))
     context: Tensor = _Attention.apply(*flat, bias, p)  # type: ignore[no-untyped-call]
     return context.view(*queries.shape[:-1], values.shape[-1])
+
+
+def _fused_attention(queries: Tensor, keys: Tensor, values: Tensor, sees: Sees, p: float) -> Tensor:
+    """:func:`attention` where torch has one kernel for it that takes no mask but a causal one."""
+    if sees == "all" and queries.shape[-2] * keys.shape[-2] <= _FEW:
+        return _small_attention(queries, keys, values, p)
+    if sees != "future":
+        return F.scaled_dot_product_attention(
+            queries, keys, values, dropout_p=p, is_causal=sees == "past"
+        )
+    return _fused_attention(queries.flip(-2), keys.flip(-2), values.flip(-2), "past", p).flip(-2)
+
+
+def _small_attention(queries: Tensor, keys: Tensor, values: Tensor, p: float) -> Tensor:
+    """:func:`attention` over a few positions, for which a tile of the fused kernel is too large."""
+    scores = (queries.unsqueeze(-2) * keys.unsqueeze(-3)).sum(-1) * queries.shape[-1] ** -0.5
+    weights = F.dropout(torch.softmax(scores, dim=-1), p).to(values.dtype)
+    return (weights.unsqueeze(-1) * values.unsqueeze(-3)).sum(-2)
 
 
 class _Attention(torch.autograd.Function):

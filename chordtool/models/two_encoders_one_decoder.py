@@ -14,15 +14,16 @@ from chordtool.models import kernels
 from chordtool.models.kernels import Dropout
 
 
-def positional_encoding(n_positions: int, width: int) -> Tensor:
+def positional_encoding(n_positions: int, width: int, device: torch.device | None = None) -> Tensor:
     """Sinusoids, float32 [n_positions, width]: sines in even columns, cosines in odd ones.
 
     Column i has the rate ``10000 ** (-2 i / width)``. In Vaswani et al. 2017 a sine and its
     cosine share a rate; the published student's code lets the exponent grow with every column.
     """
-    rates = 10_000.0 ** (-2.0 * torch.arange(width) / width)
-    angles = torch.arange(n_positions)[:, None] * rates
-    even = torch.arange(width) % 2 == 0
+    columns = torch.arange(width, device=device)
+    rates = 10_000.0 ** (-2.0 * columns / width)
+    angles = torch.arange(n_positions, device=device)[:, None] * rates
+    even = columns % 2 == 0
     return torch.where(even, angles.sin(), angles.cos())
 
 
@@ -96,7 +97,7 @@ class _Encoder(nn.Module):
         self.layers = nn.ModuleList(_EncoderLayer(width, n_heads, dropout) for _ in range(n_layers))
 
     def forward(self, x: Tensor) -> Tensor:
-        positions = positional_encoding(x.shape[1], x.shape[2]).to(x)
+        positions = positional_encoding(x.shape[1], x.shape[2], x.device).to(x.dtype)
         x = x + self.position_scale * positions
         for layer in self.layers:
             x = layer(x)
@@ -146,7 +147,8 @@ class _Decoder(nn.Module):
         self.unused_projection = nn.Linear(width, width).requires_grad_(False)
 
     def forward(self, frequency: Tensor, temporal: Tensor) -> Tensor:
-        positions = positional_encoding(temporal.shape[1], temporal.shape[2]).to(temporal)
+        positions = positional_encoding(temporal.shape[1], temporal.shape[2], temporal.device)
+        positions = positions.to(temporal.dtype)
         y = frequency + temporal + self.position_scale * positions
         for layer in self.layers:
             y = layer(y, temporal, self.norm)

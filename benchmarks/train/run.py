@@ -2,7 +2,8 @@
 
 A step is forward, cross-entropy, backward and AdamW on 64 segments of 108 frames. The models
 take turns within one process, so that whatever else the machine does hits all: BTC plainly, both
-students in float32, and both in bfloat16.
+students in float32, and both in bfloat16; on a GPU also as the training loop runs them, in bfloat16
+as CUDA graphs.
 
     python benchmarks/train/run.py [--threads 2] [--steps 10] [--compile]
 """
@@ -22,15 +23,24 @@ from torch import nn
 
 from chordtool.models.btc import BTC
 from chordtool.models.two_encoders_one_decoder import TwoEncodersOneDecoder
+from chordtool.training.devices import Place
+from chordtool.training.graphs import graphed
 
 BATCH, FRAMES, BINS, CLASSES = 64, 108, 144, 170
 
 
 def make_step(
-    model: nn.Module, device: torch.device, precision: torch.dtype = torch.float32
+    model: nn.Module,
+    device: torch.device,
+    precision: torch.dtype = torch.float32,
+    graphs: bool = False,
 ) -> Callable[[], None]:
     """One training step on fixed random data."""
     model.to(device).train()
+    place = Place(device, precision)
+    forward = graphed(model, place, (BATCH, FRAMES, BINS)) if graphs else model
+    if forward is None:
+        raise SystemExit("There are no graphs here.")
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(BATCH, FRAMES, BINS, generator=generator).to(device)
     labels = torch.randint(CLASSES, (BATCH * FRAMES,), generator=generator).to(device)
@@ -38,8 +48,8 @@ def make_step(
 
     def step() -> None:
         optimiser.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            logits = model(features)
+        with place.autocast():
+            logits = forward(features)
         F.cross_entropy(logits.float().reshape(-1, CLASSES), labels).backward()
         optimiser.step()
         if device.type == "cuda":
@@ -66,6 +76,10 @@ def main() -> None:
         "2e1d": make_step(TwoEncodersOneDecoder(), device),
         "2e1d, bfloat16": make_step(TwoEncodersOneDecoder(), device, half),
     }
+    if device.type == "cuda":
+        steps["btc, bfloat16, graphs"] = make_step(BTC(), device, half, graphs=True)
+        students_graph = make_step(TwoEncodersOneDecoder(), device, half, graphs=True)
+        steps["2e1d, bfloat16, graphs"] = students_graph
     if arguments.compile:
         compiled = BTC()
         compiled.compile()

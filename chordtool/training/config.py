@@ -171,6 +171,11 @@ class TrainConfig:
         "is faster on processors that compute in it, too.",
         choices=("auto", "float32", "bfloat16", "float16"), panel="Running", run_only=True,
     )  # fmt: skip
+    keep_on_device: str = setting(
+        "auto", "Whether the corpus lies in the device's memory: auto (on a GPU, if it takes less "
+        "than half of what is free), always, or never.",
+        choices=("auto", "always", "never"), panel="Running", run_only=True,
+    )  # fmt: skip
     threads: int = setting(
         0, "CPU threads; 0 leaves them to torch.", low=0, high=1024, panel="Running", run_only=True
     )
@@ -279,6 +284,10 @@ class FinetuneConfig(TrainConfig):
     teacher: tuple[str, ...] = setting(
         (), "Teacher for --kd-alpha, several are averaged; the student's own if not given.",
         panel="Loss",
+    )  # fmt: skip
+    kd_on: str = setting(
+        "all", "Which recordings have the teacher: all, or those of --replay alone, whose corpora "
+        "have its posteriors.", choices=("all", "replay"), panel="Loss",
     )  # fmt: skip
     from_scratch: bool = setting(
         False, "The supervised baseline: random weights, pitch shift, no teacher.", panel="Method"

@@ -129,12 +129,16 @@ class Segments:
     tracks: list[Track] = field(init=False)
     training: bool = True
     """Whether segments are shuffled and augmented."""
+    low: NDArray[np.int64] = field(init=False)
+    """Spare bins below the student's in each track's features."""
+    reads_teacher: bool = field(init=False)
+    """Whether batches have the teacher's posteriors."""
 
     def __post_init__(self) -> None:
         self.tracks = [t for source in self.sources for t in source.tracks]
         step = self.config.stride if self.training else self.config.segment_frames
         owners, starts, origins = [], [], []
-        self._low = np.empty(len(self.tracks), np.int64)
+        self.low = np.empty(len(self.tracks), np.int64)
         position = 0
         for number, source in enumerate(self.sources):
             low, high = spare_bins(source.front_end, self.front_end)
@@ -147,12 +151,12 @@ class Segments:
                 owners.append(np.full(len(begins), position, np.int64))
                 starts.append(begins.astype(np.int64))
                 origins.append(np.full(len(begins), number, np.int64))
-                self._low[position] = low
+                self.low[position] = low
                 position += 1
         self._owner = np.concatenate(owners) if owners else np.zeros(0, np.int64)
         self._start = np.concatenate(starts) if starts else np.zeros(0, np.int64)
         self._origin = np.concatenate(origins) if origins else np.zeros(0, np.int64)
-        self._reads_teacher = self.training and self.config.kd_alpha > 0
+        self.reads_teacher = self.training and self.config.kd_alpha > 0
 
     def __len__(self) -> int:
         return len(self._owner)
@@ -209,9 +213,7 @@ class Segments:
         labels = np.full((len(where), frames), MASKED, np.int16)
         lengths = np.zeros(len(where), np.int64)
         weights = np.ones(len(where), np.float32)
-        # A bin's magnitude grows with the square root of its filter's length, which is longer
-        # where the recording's bins come from lower down.
-        levels = (plan.shift[where] * (-math.log(2.0) / 24.0)).astype(np.float32)
+        levels = level_change(plan.shift[where])
         has_teacher = np.zeros(len(where), np.bool_)
         teacher = None
         for i, k in enumerate(where.tolist()):
@@ -221,11 +223,11 @@ class Segments:
             n = stop_frame - start
             lengths[i], weights[i] = n, track.weight
             # What sounds k semitones higher is found that many bins lower in the recording.
-            low = self._low[plan.owner[k]] - shift * self.front_end.bins_per_octave // 12
+            low = self.low[plan.owner[k]] - shift * self.front_end.bins_per_octave // 12
             features[i, :n], labels[i, :n] = _read(track, start, stop_frame, int(low), bins)
             if shift:
                 labels[i] = transpose_class(labels[i], shift)
-            if self._reads_teacher and track.posteriors is not None:
+            if self.reads_teacher and track.posteriors is not None:
                 if teacher is None:
                     teacher = np.zeros((len(where), frames, N_CLASSES), np.float32)
                 posteriors = track.posteriors(track.soft_path or track.path, start, stop_frame)
@@ -275,6 +277,16 @@ def _read(
     else:
         features, labels = slices.rows(track.path, ("features", "labels"), start, stop)
     return features[:, low : low + bins], labels
+
+
+def level_change(semitones: NDArray[np.int64]) -> NDArray[np.float32]:
+    """What pitch shifts add to log magnitudes, so that they are as if it had been played there.
+
+    A bin's magnitude grows with the square root of its filter's length, which is longer where
+    the recording's bins come from lower down.
+    """
+    change: NDArray[np.float32] = (semitones * (-math.log(2.0) / 24.0)).astype(np.float32)
+    return change
 
 
 def transpose_posteriors(posteriors: NDArray[Any], semitones: int) -> NDArray[Any]:

@@ -34,7 +34,10 @@ class Place:
         """Mixed precision, if it is on."""
         if self.precision == torch.float32:
             return nullcontext()
-        context: AbstractContextManager[None] = torch.autocast(self.device.type, self.precision)
+        # A weight is cast once a step either way, and a graph cannot hold what the cache does.
+        context: AbstractContextManager[None] = torch.autocast(
+            self.device.type, self.precision, cache_enabled=False
+        )
         return context
 
     def sum(self, values: Tensor) -> Tensor:

@@ -123,7 +123,7 @@ def _from_corpus(
 ) -> Source:  # fmt: skip
     """Labels whose features and posteriors a corpus has."""
     corpus = Corpus.open(folder)
-    if config.kd_alpha:
+    if config.kd_alpha and config.kd_on == "all":
         check_teachers(corpus, _teacher_names(config, start))
     source, found = corpus_labelled_source(
         labels, corpus, name=str(labels), weight=weight, song_pattern=config.song_pattern
@@ -131,6 +131,9 @@ def _from_corpus(
     told.message(f"{labels}: {len(found.pairs)} recordings with labels, in the corpus {folder}.")
     for line in summary([found], {}):
         told.message(line)
+    if config.kd_on == "replay":
+        alone = tuple(replace(track, posteriors=None) for track in source.tracks)
+        return replace(source, tracks=alone)
     return source
 
 
@@ -139,8 +142,8 @@ def _teacher_names(config: FinetuneConfig, start: runs.Start) -> tuple[str, ...]
 
 
 def _teachers(config: FinetuneConfig, start: runs.Start) -> Recipe | None:
-    """Who teaches beside the labels; ``None`` if nobody does."""
-    if config.kd_alpha == 0:
+    """Who teaches beside the labels; ``None`` if nobody does, or the corpora alone."""
+    if config.kd_alpha == 0 or config.kd_on == "replay":
         return None
     names = _teacher_names(config, start)
     if not names:

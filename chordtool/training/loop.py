@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,15 +22,16 @@ from chordtool.models.card import ModelCard
 from chordtool.training import checkpoint
 from chordtool.training.augment import mix
 from chordtool.training.config import TrainConfig
-from chordtool.training.data import Batch, Plan, Segments, log_class_prior
+from chordtool.training.data import Plan, Segments, log_class_prior
 from chordtool.training.devices import Place
+from chordtool.training.graphs import Forward, graphed
 from chordtool.training.interrupts import Wish
 from chordtool.training.losses import combine, loss_sums
-from chordtool.training.prefetch import Prefetcher
 from chordtool.training.progress import Listener, Silent, write_metrics
+from chordtool.training.resident import feed
 from chordtool.training.schedule import learning_rate
 from chordtool.training.state import TIME, Outcome, RunState, require_same
-from chordtool.training.tensors import to_tensors
+from chordtool.training.tensors import OnDevice, to_tensors
 
 _TELL_SECONDS = 0.5
 
@@ -63,6 +63,8 @@ class Trainer:
     ) -> None:
         self.config, self.card, self.place, self.folder = config, card, place, folder
         self.train_segments, self.validation = train, validation
+        self._train_feed = feed(train, place.device, config.keep_on_device)
+        self._validation_feed = feed(validation, place.device, config.keep_on_device)
         self.listener: Listener = listener or Silent()
         self.state = RunState()
         self.student = student.to(place.device)
@@ -80,7 +82,7 @@ class Trainer:
         self.averaged: dict[str, Tensor] = {}
         if config.ema_decay:
             self.averaged = {k: v.detach().clone() for k, v in self._weights().items()}
-        self._forward: Callable[[Tensor], Tensor] = self.student
+        self._forward: Forward = self.student
         if place.world > 1:
             self._forward = DistributedDataParallel(self.student)
         self._scaler = torch.amp.GradScaler(
@@ -154,6 +156,7 @@ class Trainer:
         """
         self._begun = self._saved = time.monotonic()
         state = self.state
+        self._capture()
         with self._wish.of_signals():
             if state.step == 0:
                 self.save()
@@ -164,6 +167,13 @@ class Trainer:
                 self._end_epoch()
         return Outcome(state.finished, state.best_accuracy, state.best_epoch, state, self.card)
 
+    def _capture(self) -> None:
+        """Put a graph in the student's place, if all batches are of one shape."""
+        config, n_bins = self.config, self.card.front_end.n_bins
+        if len(self.train_segments.epoch(0)) >= config.batch_size:
+            shape = (config.batch_size, config.segment_frames, n_bins)
+            self._forward = graphed(self.student, self.place, shape) or self._forward
+
     def _epoch(self) -> bool:
         """Train to the end of the epoch; ``False`` if it was told to stop before."""
         state = self.state
@@ -172,8 +182,8 @@ class Trainer:
         self.student.train()
         self._epoch_begun, self._epoch_first = time.monotonic(), state.batch
         told = time.monotonic()
-        with Prefetcher(self._jobs(plan, n_batches)) as loader:
-            for batch in loader:
+        with self._train_feed.batches(plan, self._parts(plan, n_batches)) as batches:
+            for batch in batches:
                 self._step(batch, state.epoch + state.batch / n_batches)
                 state.batch += 1
                 state.step += 1
@@ -186,25 +196,23 @@ class Trainer:
                     self._save_if_due()
         seconds = max(1e-9, time.monotonic() - self._epoch_begun)
         self._rate = (state.batch - self._epoch_first) * self.config.batch_size / seconds
-        self._loading_share = loader.waited_seconds / seconds
+        self._loading_share = self._train_feed.waited_seconds / seconds
         return True
 
-    def _jobs(self, plan: Plan, n_batches: int) -> Iterator[Callable[[], Batch]]:
-        """What reads this process's share of each batch that is left; a last part is dropped."""
+    def _parts(self, plan: Plan, n_batches: int) -> Iterator[range]:
+        """This process's share of each batch that is left; a last part is dropped."""
         size, place = self.config.batch_size, self.place
         for number in range(self.state.batch, n_batches):
             first, stop = number * size, min(len(plan), (number + 1) * size)
-            yield partial(self.train_segments.gather, plan, first + place.rank, stop, place.world)
+            yield range(first + place.rank, stop, place.world)
 
-    def _step(self, batch: Batch, epoch: float) -> None:
+    def _step(self, batch: OnDevice, epoch: float) -> None:
         config, place, state = self.config, self.place, self.state
         torch.manual_seed(_step_seed(config.seed, state.step, place.rank))
         self._lr = learning_rate(config, epoch, state.plateau_scale)
         for group in self.optimiser.param_groups:
             group["lr"] = self._lr
-        data = to_tensors(
-            batch, self.card.front_end, place.device, augmented_for=(config, state.epoch)
-        )
+        data = to_tensors(batch, self.card.front_end, augmented_for=(config, state.epoch))
         with place.autocast():
             logits = self._forward(data.features)
         sums = loss_sums(
@@ -235,7 +243,7 @@ class Trainer:
         state.sums = [a + b for a, b in zip(state.sums, numbers[:6], strict=True)]
         self._agreed = numbers[6] > 0
 
-    def _check_finite(self, numbers: list[float], batch: Batch) -> None:
+    def _check_finite(self, numbers: list[float], batch: OnDevice) -> None:
         loss_is_good = all(math.isfinite(n) for n in numbers[:7])
         # With float16 an overflowing gradient is normal: the scaler skips the step.
         if loss_is_good and (math.isfinite(numbers[7]) or self._scaler.is_enabled()):
@@ -312,14 +320,13 @@ class Trainer:
         size = max(1, self.config.batch_size // place.world)
         mine = range(place.rank, len(plan), place.world)
         parts = [mine[i : i + size] for i in range(0, len(mine), size)]
-        jobs = (partial(self.validation.gather, plan, p.start, p.stop, p.step) for p in parts)
         plain = replace(self.config, loss="cross-entropy", kd_alpha=0.0)
         totals = torch.zeros(3, dtype=torch.float64)
         kept = self._swap(self.averaged) if self.averaged else None
         self.student.eval()
-        with Prefetcher(jobs) as loader:
-            for batch in loader:
-                data = to_tensors(batch, self.card.front_end, place.device)
+        with self._validation_feed.batches(plan, parts) as batches:
+            for batch in batches:
+                data = to_tensors(batch, self.card.front_end)
                 with place.autocast():
                     logits = self.student(data.features)
                 sums = loss_sums(logits, data.labels, None, None, plain)

@@ -78,7 +78,12 @@ def selective_weights(confidence: Tensor) -> Tensor:
 
 
 def distillation_sum(
-    student: Tensor, teacher: Tensor, temperature: float, *, selective: bool = True
+    student: Tensor,
+    teacher: Tensor,
+    temperature: float,
+    *,
+    selective: bool = True,
+    seen: Tensor | None = None,
 ) -> Tensor:
     """The teacher's share of the loss, summed over frames.
 
@@ -91,6 +96,8 @@ def distillation_sum(
         student: logits [n, classes].
         teacher: logits or log-probabilities [n, classes], finite.
         temperature: tau.
+        selective: whether frames count by the teacher's confidence.
+        seen: bool [n], the frames that count at all; all of them if ``None``.
     """
     log_teacher = F.log_softmax(teacher / temperature, dim=-1)
     log_student = F.log_softmax(student / temperature, dim=-1)
@@ -98,6 +105,9 @@ def distillation_sum(
     divergence = (soft * (log_teacher - log_student)).sum(-1)
     if selective:
         divergence = divergence * selective_weights(soft.amax(-1))
+    if seen is not None:
+        # Not by an index: how many there are would have to come back from the device first.
+        divergence = divergence * seen
     return temperature**2 * divergence.sum()
 
 
@@ -132,8 +142,8 @@ def loss_sums(
     if teacher is not None and has_teacher is not None and config.kd_alpha > 0:
         seen = has_teacher.flatten()
         soft = distillation_sum(
-            flat[seen], teacher.float().flatten(0, 1)[seen], config.temperature,
-            selective=config.kd_weighting == "selective",
+            flat, teacher.float().flatten(0, 1), config.temperature,
+            selective=config.kd_weighting == "selective", seen=seen,
         )  # fmt: skip
         soft_count = seen.sum().to(flat.dtype)
     hard_count = labelled.to(flat.dtype)

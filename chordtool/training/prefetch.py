@@ -1,13 +1,41 @@
-"""Batches made ahead of time, so that the device never waits for the disk."""
+"""Batches read ahead of time, so that the device never waits for the disk."""
 
 from __future__ import annotations
 
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
-from chordtool.training.data import Batch
+import torch
+
+from chordtool.training.data import Batch, Plan, Segments
+from chordtool.training.tensors import OnDevice
+
+
+class Reader:
+    """Segments that stay on the disk, read by a thread while the device computes.
+
+    Args:
+        segments: what to read.
+        device: where batches go.
+    """
+
+    def __init__(self, segments: Segments, device: torch.device) -> None:
+        self.segments, self.device = segments, device
+        self.waited_seconds = 0.0
+        """Time that the last plan's consumer has waited for batches."""
+
+    @contextmanager
+    def batches(self, plan: Plan, parts: Iterable[range]) -> Iterator[Iterator[OnDevice]]:
+        """The batches of a plan that have the segments of each part, in order."""
+        gather = self.segments.gather
+        jobs = (partial(gather, plan, part.start, part.stop, part.step) for part in parts)
+        with Prefetcher(jobs) as loader:
+            yield (OnDevice.copy(batch, self.device) for batch in loader)
+        self.waited_seconds = loader.waited_seconds
 
 
 class Prefetcher:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from chordtool.frontend import FrontEnd
@@ -29,25 +32,54 @@ class Tensors:
     """bool [batch, frames], or ``None``."""
 
 
+@dataclass(frozen=True)
+class OnDevice:
+    """A batch as :class:`~chordtool.training.data.Batch` has it, on its device."""
+
+    features: Tensor
+    """float16 [batch, frames, bins], not normalised."""
+    labels: Tensor
+    """int16 [batch, frames], -1 where unknown or padded."""
+    lengths: Tensor
+    """int64 [batch]: frames that are not padding."""
+    weights: Tensor
+    """float32 [batch]: how much each segment counts."""
+    levels: Tensor
+    """float32 [batch]: to be added to the features, because of a pitch shift."""
+    teacher: Tensor | None
+    """Logits float32 [batch, frames, classes], or ``None``."""
+    has_teacher: Tensor
+    """bool [batch]"""
+    index: NDArray[np.int64]
+    """[batch]: position of each segment in its epoch, which seeds its augmentation."""
+
+    @classmethod
+    def copy(cls, batch: Batch, device: torch.device) -> OnDevice:
+        """Bring a batch to a device."""
+
+        def there(array: NDArray[Any]) -> Tensor:
+            return torch.from_numpy(array).to(device)
+
+        return cls(
+            there(batch.features), there(batch.labels), there(batch.lengths), there(batch.weights),
+            there(batch.levels), None if batch.teacher is None else there(batch.teacher),
+            there(batch.has_teacher), batch.index,
+        )  # fmt: skip
+
+
 def to_tensors(
-    batch: Batch,
-    front_end: FrontEnd,
-    device: torch.device,
-    *,
-    augmented_for: tuple[TrainConfig, int] | None = None,
+    batch: OnDevice, front_end: FrontEnd, *, augmented_for: tuple[TrainConfig, int] | None = None
 ) -> Tensors:
-    """Bring a batch to a device.
+    """Augment and normalise a batch.
 
     Args:
-        batch: from :class:`~chordtool.training.data.Segments`.
+        batch: on its device.
         front_end: whose mean and deviation normalise.
-        device: where to.
         augmented_for: configuration and epoch, to augment; ``None`` for validation.
     """
-    x = torch.from_numpy(batch.features).to(device).float()
-    x = x + torch.from_numpy(batch.levels).to(device)[:, None, None]
-    lengths = torch.from_numpy(batch.lengths).to(device)
-    inside = torch.arange(x.shape[1], device=device) < lengths[:, None]
+    device = batch.features.device
+    x = batch.features.float() + batch.levels[:, None, None]
+    inside = torch.arange(x.shape[1], device=device) < batch.lengths[:, None]
     draws = None
     if augmented_for is not None and augment.is_on(augmented_for[0]):
         config, epoch = augmented_for
@@ -56,14 +88,11 @@ def to_tensors(
     x = (x - front_end.mean) / front_end.std
     if draws is not None and augmented_for is not None:
         x = augment.mask(x, draws, augmented_for[0])
-    teacher = has_teacher = None
-    if batch.teacher is not None:
-        teacher = torch.from_numpy(batch.teacher).to(device)
-        has_teacher = inside & torch.from_numpy(batch.has_teacher).to(device)[:, None]
+    taught = batch.teacher is not None
     return Tensors(
         features=x * inside[..., None],
-        labels=torch.from_numpy(batch.labels).to(device),
-        weights=torch.from_numpy(batch.weights).to(device),
-        teacher=teacher,
-        has_teacher=has_teacher,
+        labels=batch.labels,
+        weights=batch.weights,
+        teacher=batch.teacher,
+        has_teacher=inside & batch.has_teacher[:, None] if taught else None,
     )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from chordtool.corpus import Corpus
 from chordtool.errors import ChordtoolError, ModelError, TrainingError, UsageError
 from chordtool.export import export
 from chordtool.frontend import FrontEnd
@@ -84,6 +85,49 @@ def test_a_corpus_is_replayed_beside_the_labels(songs: Path, student: Path, tmp_
     assert len(split["validation"]) == 1
     card, _ = checkpoint.load_checkpoint(tmp_path / "run")
     assert [d["name"] for d in card.training["data"]] == ["songs", "corpus"]
+
+
+def test_the_teacher_may_stand_beside_the_replayed_recordings_alone(
+    songs: Path, student: Path, tmp_path: Path
+) -> None:
+    corpus = make_corpus(tmp_path / "corpus", n=3, frames=24)
+    shared: dict[str, Any] = {
+        "student": str(student), "kd_alpha": 0.3, "kd_on": "replay", "teacher": ("nobody",),
+    }  # fmt: skip
+    # Of the teacher, who does not exist, nothing is asked: the corpus has its posteriors.
+    finetune(configured(songs, replay=(str(corpus),), **shared), tmp_path / "taught")
+    assert checkpoint.load_state(tmp_path / "taught" / checkpoint.STATE)[0]["progress"]["history"]
+    weights = [checkpoint.load_checkpoint(tmp_path / "taught")[1]]
+    for name, kd_alpha in (("untaught", 0.0), ("again", 0.3)):
+        setting = configured(songs, replay=(str(corpus),), **{**shared, "kd_alpha": kd_alpha})
+        finetune(setting, tmp_path / name)
+        weights.append(checkpoint.load_checkpoint(tmp_path / name)[1])
+    taught, untaught, again = ({k: w[k] for k in sorted(w)} for w in weights)
+    assert all(torch.equal(taught[k], again[k]) for k in taught)
+    assert not all(torch.equal(taught[k], untaught[k]) for k in taught)
+
+
+def test_a_corpus_that_has_the_audio_does_not_teach_where_it_should_not(
+    student: Path, tmp_path: Path
+) -> None:
+    corpus = make_corpus(tmp_path / "corpus", n=4, frames=24)
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    for recording in Corpus.open(corpus).recordings():
+        stem = Path(recording.row.path or "").stem
+        (labels / f"{stem}.lab").write_text("0 1 C\n1 2 G\n")
+    ends = {}
+    for name, settings in {
+        "off": {"kd_alpha": 0.0},
+        "alone": {"kd_alpha": 0.3, "kd_on": "replay", "teacher": ("nobody",)},
+        "all": {"kd_alpha": 0.3, "kd_weighting": "plain", "teacher": ("toy",)},
+    }.items():
+        setting = configured(labels, student=str(student), audio=(str(corpus),), **settings)
+        outcome = finetune(setting, tmp_path / name)
+        ends[name] = outcome.state.history[0]["train_loss"]
+    # Without a frame that has a teacher, the teacher's share of the loss is 0.
+    assert ends["alone"] == pytest.approx(0.7 * ends["off"], rel=1e-6)
+    assert ends["all"] != pytest.approx(ends["alone"], rel=1e-3)
 
 
 def test_no_teacher_on_the_card_is_one_sentence(songs: Path, tmp_path: Path) -> None:

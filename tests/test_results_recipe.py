@@ -8,10 +8,10 @@ import json
 import os
 import re
 import signal
-import tarfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,16 +23,14 @@ from chordtool.evaluation import METRICS
 from chordtool.frontend import FrontEnd
 from chordtool.models import default
 from chordtool.segments import Segment
+from chordtool.training import slices
 from chordtool.training.config import DistillConfig, FinetuneConfig
 from chordtool.training.judge import labelled_segments
+from chordtool.training.sources import read_codes
 from recipes.results import __main__ as program
 from recipes.results import material, noise, packing, plan, scoring
 from recipes.results.report import CHECKS, report
 from tests.training.made import make_corpus, make_songs
-
-needs_safe_unpacking = pytest.mark.skipif(
-    not hasattr(tarfile, "data_filter"), reason="this Python's tarfile cannot unpack safely"
-)
 
 TINY = ["--songs", "4", "--epochs", "2", "--batch-size", "2", "--scale", "1e-9",
         "--device", "cpu", "--threads", "1"]  # fmt: skip
@@ -250,7 +248,6 @@ def test_labels_are_written_once_in_shares_and_noisy(given_data: Path) -> None:
         material.make_labels(places, plan.Settings(songs=5))
 
 
-@needs_safe_unpacking
 def test_packed_data_are_enough_on_another_machine(
     given_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -258,7 +255,7 @@ def test_packed_data_are_enough_on_another_machine(
     monkeypatch.setattr(program, "pack", functools.partial(packing.pack, limit=20_000))
     assert _start(given_data, "--pack", str(tmp_path / "packed")) == 0
     archives = sorted((tmp_path / "packed").iterdir())
-    assert [a.name for a in archives][:2] == ["pack-00.tar.gz", "pack-01.tar.gz"]
+    assert [a.name for a in archives][:2] == ["table-00.pack", "table-01.pack"]
     assert len(capsys.readouterr().out.splitlines()) == len(archives)
     for archive in archives:
         assert _start(tmp_path, "--unpack", str(archive), out="there") == 0
@@ -268,21 +265,19 @@ def test_packed_data_are_enough_on_another_machine(
         before = given_data / "corpus" if name == "corpus" else given_data / "out/data" / name
         for recording in Corpus.open(before).recordings():
             copy = Corpus.open(there / name).recording_path(recording.audio_sha256)
-            assert copy.read_bytes() == recording.path.read_bytes()
+            if name != "corpus":
+                assert copy.read_bytes() == recording.path.read_bytes()
+                continue
+            features, labels = slices.rows(copy, ("features", "labels"), 0, recording.frames)
+            stored = recording.load()
+            assert np.array_equal(labels, stored.labels)
+            rounded = np.abs(features.astype(np.float32) - stored.features.astype(np.float32))
+            assert rounded.max() < 0.18
+            # What teaches from them is read as before.
+            assert read_codes(copy, 0, recording.frames).shape == (recording.frames, 170)
     assert _start(tmp_path, "--only", "lv+crema", out="there") == 0
     assert _start(given_data, "--only", "lv+crema") == 0
     assert _row(tmp_path, "lv+crema", "there")["scores"] == _row(given_data, "lv+crema")["scores"]
-
-
-@needs_safe_unpacking
-def test_an_archive_with_foreign_paths_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "x").write_text("x")
-    with tarfile.open(tmp_path / "pack-00.tar.gz", "w:gz") as tar:
-        tar.add(tmp_path / "x", "../../outside")
-    places = material.Places(tmp_path / "a/b/out", tmp_path, tmp_path, tmp_path)
-    with pytest.raises(UsageError, match="cannot be unpacked"):
-        packing.unpack(tmp_path, places)
-    assert not (tmp_path / "a/outside").exists()
 
 
 def test_scores_from_features_are_those_from_audio(tmp_path: Path) -> None:

@@ -86,12 +86,12 @@ def _act(arguments: argparse.Namespace) -> int:
     elif arguments.report:
         print(report(read_rows(places.rows)), end="")
     elif arguments.unpack:
-        unpack(arguments.unpack, places)
+        unpack(arguments.unpack, places, arguments.jobs)
     elif arguments.prepare or arguments.pack:
         material.labelled_corpus(places, settings, arguments.jobs)
         material.tested_corpus(places, settings, arguments.jobs)
         if arguments.pack:
-            for archive in pack(places, arguments.pack):
+            for archive in pack(places, arguments.pack, jobs=arguments.jobs):
                 print(f"{archive}\t{archive.stat().st_size / 2**20:.1f} MiB")
     else:
         return _run(rows, settings, places, arguments.jobs)

@@ -1,10 +1,12 @@
 """Make a trained student the model that comes inside the package.
 
-    python -m recipes.ship RUN --labels ../data/rendered --labels ../data/generated
+    python -m recipes.ship RUN --labels ../data/rendered --labels ../data/generated \\
+        --music ../data/music
 
-Chooses on the songs that validated the run what a change of chord costs the decoder and how far
-each quality is favoured, then writes ``default.onnx`` into the package, with a card that says what
-it was trained on. Test songs play no part in it.
+Chooses on the songs that validated the run what a change of chord costs the decoder, how far each
+quality is favoured, and, on them and on music that a teacher labelled, how far no chord is. Then
+it writes ``default.onnx`` into the package, with a card that says what it was trained on. Test
+songs play no part in it.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import mir_eval
@@ -71,10 +74,12 @@ def validated(run: Path, folders: Sequence[Path]) -> list[Path]:
 
 
 def hear(model: OnnxModel, files: Sequence[Path]) -> list[Song]:
-    """Frame logits of recordings, by the label files beside them."""
+    """Frame logits of recordings (``.flac`` or ``.opus``), by the label files beside them."""
     songs = []
     for labels in files:
-        recording = audio.load(labels.with_suffix(".flac"), model.card.front_end.sample_rate)
+        heard = labels.with_suffix(".flac")
+        heard = heard if heard.exists() else labels.with_suffix(".opus")
+        recording = audio.load(heard, model.card.front_end.sample_rate)
         intervals, reference = mir_eval.io.load_labeled_intervals(str(labels))
         logits = model.logits(model.features(recording.samples))
         edges = model.card.front_end.frame_edges(len(logits), recording.seconds)
@@ -82,8 +87,13 @@ def hear(model: OnnxModel, files: Sequence[Path]) -> list[Song]:
     return songs
 
 
-def score(songs: list[Song], penalty: float, favour: Mapping[str, float]) -> float:
-    """Mean of the seven metrics over songs, weighted by time."""
+def score(
+    songs: list[Song],
+    penalty: float,
+    favour: Mapping[str, float],
+    metrics: Sequence[str] = METRICS,
+) -> float:
+    """Mean of some metrics over songs, weighted by time."""
     total = seconds = 0.0
     added = bias(favour)
     for song in songs:
@@ -94,7 +104,7 @@ def score(songs: list[Song], penalty: float, favour: Mapping[str, float]) -> flo
             song.intervals, list(song.labels), times, [s.label for s in found]
         )
         length = float(song.intervals[-1, 1])
-        total += length * float(np.mean([scores[m] for m in METRICS]))
+        total += length * float(np.mean([scores[m] for m in metrics]))
         seconds += length
     return total / seconds
 
@@ -107,21 +117,40 @@ def bias(favour: Mapping[str, float]) -> NDArray[np.float32]:
     return np.array([favour.get(quality, 0.0) for quality in qualities], np.float32)
 
 
-def choose(songs: list[Song]) -> tuple[float, dict[str, float], float]:
-    """The penalty and the favours that score best, one after the other, and their score."""
+def choose(songs: list[Song], music: Sequence[Song] = ()) -> tuple[float, dict[str, float], float]:
+    """The penalty and the favours that score best, one after the other, and their score on songs.
+
+    Renderings have less in them that is no chord than recordings have. How far that is favoured is
+    chosen on both alike: songs by the mean of the metrics, music by how often it is what its labels
+    say in major and minor.
+    """
     scores = {penalty: score(songs, penalty, {}) for penalty in PENALTIES}
     for penalty, value in scores.items():
         print(f"penalty {penalty:5.1f}  mean of the seven metrics {value:.4f}", flush=True)
     highest = max(scores.values())
     penalty = max(p for p, value in scores.items() if value >= highest - TIE)
     best, favour = scores[penalty], dict[str, float]()
+
+    def on_both(added: Mapping[str, float]) -> float:
+        agreed = score(list(music), penalty, {**favour, **added}, ("majmin",))
+        return (score(songs, penalty, {**favour, **added}) + agreed) / 2
+
     for quality in QUALITIES:
-        tried = {step: score(songs, penalty, {**favour, quality: step}) for step in STEPS}
+        judge = on_both if music and quality == "N" else partial(_on_songs, songs, penalty, favour)
+        before = judge({})
+        tried = {step: judge({quality: step}) for step in STEPS}
         step = max(tried, key=tried.__getitem__)
-        print(f"{quality:5} {step:+.1f}  {tried[step]:.4f} after {best:.4f}", flush=True)
-        if tried[step] > best + LEAST_GAIN:
-            best, favour[quality] = tried[step], step
+        print(f"{quality:5} {step:+.1f}  {tried[step]:.4f} after {before:.4f}", flush=True)
+        if tried[step] > before + LEAST_GAIN:
+            favour[quality] = step
+            best = score(songs, penalty, favour)
     return penalty, favour, best
+
+
+def _on_songs(
+    songs: list[Song], penalty: float, favour: Mapping[str, float], added: Mapping[str, float]
+) -> float:
+    return score(songs, penalty, {**favour, **added})
 
 
 def favoured(module: nn.Module, favour: Mapping[str, float]) -> nn.Module:
@@ -140,14 +169,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--labels", type=Path, action="append", required=True)
+    parser.add_argument("--music", type=Path, help="recordings that a teacher labelled")
     parser.add_argument("--recipe", default="recipes/README.md")
     parser.add_argument("--target", type=Path, default=TARGET)
     arguments = parser.parse_args()
     trial = arguments.run / "trial.onnx"
     export_run(arguments.run, trial, overwrite=True)
-    songs = hear(OnnxModel.from_file(trial), validated(arguments.run, arguments.labels))
-    print(f"{len(songs)} validation recordings", flush=True)
-    penalty, favour, best = choose(songs)
+    model = OnnxModel.from_file(trial)
+    songs = hear(model, validated(arguments.run, arguments.labels))
+    music = hear(model, sorted(arguments.music.glob("*.lab"))) if arguments.music else []
+    print(f"{len(songs)} validation recordings, {len(music)} of music", flush=True)
+    penalty, favour, best = choose(songs, music)
     module, card = from_onnx(trial)
     training = {k: v for k, v in card.training.items() if k in ("epoch", "step", "command")}
     card = replace(

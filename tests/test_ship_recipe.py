@@ -52,5 +52,27 @@ def test_among_penalties_as_good_as_each_other_the_largest_is_taken(
     by_penalty = dict(zip((2.0, 6.0), scores, strict=True))
     monkeypatch.setattr(ship, "PENALTIES", tuple(by_penalty))
     monkeypatch.setattr(ship, "QUALITIES", ())
-    monkeypatch.setattr(ship, "score", lambda songs, penalty, favour: by_penalty[penalty])
+    monkeypatch.setattr(ship, "score", lambda songs, penalty, *rest: by_penalty[penalty])
     assert choose([])[0] == chosen
+
+
+def test_no_chord_is_favoured_where_recorded_music_gains_more_than_songs_lose(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ship, "PENALTIES", (6.0,))
+    monkeypatch.setattr(ship, "QUALITIES", ("N",))
+
+    def song(right: str, n: float) -> Song:
+        logits = np.zeros((40, len(LARGE)), np.float32)
+        logits[:, LARGE.index("A:min")] = 5.0
+        logits[20:, LARGE.index("N")] = n
+        times = np.array([[0.0, 2.0], [2.0, 4.0]])
+        return Song(logits, np.arange(41) * 0.1, times, ("A:min", right))
+
+    a_nat_short, lost_by_it, safe = song("N", 4.1), song("A:min", 4.8), song("A:min", 0.0)
+    songs = [lost_by_it, safe, safe]
+    assert choose(songs, [a_nat_short])[1] == {"N": 1.5}
+    assert choose(songs)[1] == {}
+    assert choose(songs, [safe])[1] == {}
+    # What recorded music gains counts no more than what songs lose.
+    assert choose([lost_by_it], [a_nat_short, lost_by_it])[1] == {}

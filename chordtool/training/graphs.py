@@ -40,4 +40,9 @@ def graphed(student: nn.Module, place: Place, shape: tuple[int, int, int]) -> Fo
             )
     except RuntimeError:
         return None
+    # Gradients come from the stream of the graph and are added up on another, which torch waits
+    # for, and would mention.
+    mention = getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", None)
+    if mention is not None:
+        mention(False)
     return cast("Forward", captured)

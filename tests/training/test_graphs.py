@@ -34,6 +34,19 @@ def test_a_student_that_no_graph_can_hold_goes_without(monkeypatch: pytest.Monke
     assert graphed(Small(), GPU, SHAPE) is None
 
 
+def test_torch_is_told_not_to_mention_the_graphs_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[bool] = []
+    monkeypatch.setattr(Place, "autocast", lambda place: nullcontext())
+    monkeypatch.setattr(torch, "randn", lambda shape, device: torch.zeros(shape))
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", lambda student, *a, **k: student)
+    name = "set_warn_on_accumulate_grad_stream_mismatch"
+    monkeypatch.setattr(torch.autograd.graph, name, told.append, raising=False)
+    student = Small().eval()
+    assert graphed(student, GPU, SHAPE) is student
+    assert student.training
+    assert told == [False]
+
+
 @pytest.mark.parametrize(("batch_size", "asked"), [(4, 1), (1000, 0)])
 def test_the_loop_asks_for_the_shape_of_its_batches(
     batch_size: int, asked: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -224,7 +224,8 @@ class Segments:
             lengths[i], weights[i] = n, track.weight
             # What sounds k semitones higher is found that many bins lower in the recording.
             low = self.low[plan.owner[k]] - shift * self.front_end.bins_per_octave // 12
-            features[i, :n], labels[i, :n] = _read(track, start, stop_frame, int(low), bins)
+            stored, labels[i, :n] = read_frames(track, start, stop_frame)
+            features[i, :n] = stored[:, low : low + bins]
             if shift:
                 labels[i] = transpose_class(labels[i], shift)
             if self.reads_teacher and track.posteriors is not None:
@@ -268,15 +269,17 @@ def _check_spare(source: Source, config: TrainConfig, low: int, high: int) -> No
         )
 
 
-def _read(
-    track: Track, start: int, stop: int, low: int, bins: int
-) -> tuple[NDArray[np.float16], Labels]:
+def read_frames(track: Track, start: int, stop: int) -> tuple[NDArray[np.float16], Labels]:
+    """Stored features [frames, bins] and labels [frames] of a stretch of a recording.
+
+    Raises:
+        TrainingError: it cannot be read.
+    """
     if track.labels is not None:
         (features,) = slices.rows(track.path, ("features",), start, stop)
-        labels = track.labels[start:stop]
-    else:
-        features, labels = slices.rows(track.path, ("features", "labels"), start, stop)
-    return features[:, low : low + bins], labels
+        return features, track.labels[start:stop]
+    features, labels = slices.rows(track.path, ("features", "labels"), start, stop)
+    return features, labels
 
 
 def level_change(semitones: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -16,8 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from chordtool.training import slices
-from chordtool.training.data import Plan, Segments, level_change
+from chordtool.training.data import Plan, Segments, level_change, read_frames
 from chordtool.training.prefetch import Reader
 from chordtool.training.tensors import OnDevice
 from chordtool.vocabulary import MASKED, N_CLASSES, QUALITIES, X_INDEX
@@ -66,11 +65,7 @@ class Resident:
         first = int(self.segments.low[number]) - self._below
         for start in range(0, track.n_frames, _FILE_FRAMES):
             stop = min(track.n_frames, start + _FILE_FRAMES)
-            if track.labels is not None:
-                (features,) = slices.rows(track.path, ("features",), start, stop)
-                labels = track.labels[start:stop]
-            else:
-                features, labels = slices.rows(track.path, ("features", "labels"), start, stop)
+            features, labels = read_frames(track, start, stop)
             rows = slice(int(self._base[number]) + start, int(self._base[number]) + stop)
             features = features[:, first : first + self._features.shape[1]]
             self._features[rows] = torch.from_numpy(features.copy()).to(self.device)

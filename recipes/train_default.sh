@@ -69,7 +69,16 @@ train() {
 train --student "$data/results/runs/btc-stage1" -o "$run" --dropout 0.12 --batch-size 512 \
     --lr 1.5e-3 --warmup-epochs 0.9 --epochs 23 --epoch-segments 102912
 
-python -m recipes.ship "$run" --recipe recipes/train_default.sh --music "$data/music" \
+# On from there twice, in small batches, once with less of the music; the three are averaged.
+further() {
+    train --student "$run" --split "$run/split.json" --dropout 0.08 --batch-size 16 --lr 5e-4 "$@"
+}
+further -o "$run-further" --seed 61 --warmup-epochs 1.3 --epochs 33 --epoch-segments 5120
+further -o "$run-other" --seed 62 --replay-share 0.2 --warmup-epochs 0.8 --epochs 20 \
+    --epoch-segments 5184
+python -m recipes.average "$run" "$run-further" "$run-other" --shares 1 1 1 -o "$run-average"
+
+python -m recipes.ship "$run-average" --recipe recipes/train_default.sh --music "$data/music" \
     --labels "$data/rendered" --labels "$data/rendered2" --labels "$data/rendered3" \
     --labels "$data/generated" --labels "$data/rendered4" --labels "$data/rendered5" \
     --labels "$data/rendered6" --labels "$data/rendered7" --labels "$data/rendered8"

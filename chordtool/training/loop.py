@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -28,7 +29,7 @@ from chordtool.training.graphs import Forward, graphed
 from chordtool.training.interrupts import Wish
 from chordtool.training.losses import combine, loss_sums
 from chordtool.training.progress import Listener, Silent, write_metrics
-from chordtool.training.resident import feed
+from chordtool.training.resident import Feed, feed
 from chordtool.training.schedule import learning_rate
 from chordtool.training.state import TIME, Outcome, RunState, require_same
 from chordtool.training.tensors import OnDevice, to_tensors
@@ -63,8 +64,6 @@ class Trainer:
     ) -> None:
         self.config, self.card, self.place, self.folder = config, card, place, folder
         self.train_segments, self.validation = train, validation
-        self._train_feed = feed(train, place.device, config.keep_on_device)
-        self._validation_feed = feed(validation, place.device, config.keep_on_device)
         self.listener: Listener = listener or Silent()
         self.state = RunState()
         self.student = student.to(place.device)
@@ -93,6 +92,16 @@ class Trainer:
         self._lr = 0.0
         self._begun = self._saved = time.monotonic()
         self._minutes_before = 0.0
+
+    # Made when they are needed: they may read the whole corpus.
+
+    @cached_property
+    def _train_feed(self) -> Feed:
+        return feed(self.train_segments, self.place.device, self.config.keep_on_device)
+
+    @cached_property
+    def _validation_feed(self) -> Feed:
+        return feed(self.validation, self.place.device, self.config.keep_on_device)
 
     # Going on with a run
 
@@ -156,7 +165,8 @@ class Trainer:
         """
         self._begun = self._saved = time.monotonic()
         state = self.state
-        self._capture()
+        if not state.finished:
+            self._capture()
         with self._wish.of_signals():
             if state.step == 0:
                 self.save()

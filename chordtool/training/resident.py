@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import torch
@@ -140,7 +140,11 @@ def size_bytes(segments: Segments) -> int:
     return per_frame * segments.n_frames + 4 * N_CLASSES * taught
 
 
-def feed(segments: Segments, device: torch.device, wanted: str) -> Reader | Resident:
+Feed: TypeAlias = Reader | Resident
+"""What makes batches."""
+
+
+def feed(segments: Segments, device: torch.device, wanted: str) -> Feed:
     """What makes batches.
 
     Args:

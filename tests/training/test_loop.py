@@ -88,6 +88,27 @@ def test_the_same_run_twice_gives_the_same_bits(corpus: Path, tmp_path: Path) ->
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
 
 
+def test_a_run_with_its_corpus_on_the_device_gives_the_same_bits(
+    corpus: Path, tmp_path: Path
+) -> None:
+    for wanted in ("never", "always"):
+        trainer(corpus, tmp_path / wanted, keep_on_device=wanted, **AUGMENTED).run()
+    assert same(weights(tmp_path / "never"), weights(tmp_path / "always"))
+
+
+def test_a_finished_run_reads_no_corpus(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer(corpus, tmp_path / "run", epochs=1).run()
+    asked: list[object] = []
+    monkeypatch.setattr(loop, "feed", lambda *args: asked.append(args))
+    monkeypatch.setattr(loop, "graphed", lambda *args: asked.append(args))
+    again = trainer(corpus, tmp_path / "run", epochs=1)
+    assert again.resume()
+    assert again.run().finished == ALL_EPOCHS
+    assert asked == []
+
+
 class Killed(BaseException):
     """Stands for the end of the process."""
 

@@ -10,20 +10,23 @@ from __future__ import annotations
 
 import json
 import lzma
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load, save, save_file
+from safetensors.numpy import load, save
 
 from chordtool.errors import UsageError
 from chordtool.files import atomic_write
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 
 STEPS: Final = 3
 """Levels a neper of features."""
@@ -32,6 +35,7 @@ LIMIT_BYTES: Final = 44 << 20
 _GROUP_BYTES: Final = 24 << 20
 _FILTERS: Final = [{"id": lzma.FILTER_LZMA2, "preset": 6, "lc": 0, "lp": 0, "pb": 0}]
 _TOGETHER: Final = 16
+"""Recordings whose levels are added up at once."""
 _WEIGHTS: Final = (31, 8, 36, 2, -19, 10, -6)
 """Of the neighbours, in 64ths: least squares over renderings and records."""
 _NEIGHBOURS: Final = ((1, 0), (2, 0), (0, -1), (0, -2), (1, -1), (1, 1), (1, -2))
@@ -84,11 +88,10 @@ def pack(
         archives.append(path)
         held.clear()
 
-    with ProcessPoolExecutor(jobs) as pool:
-        for group in pool.map(_compressed, _groups(items, min(_GROUP_BYTES, limit))):
-            if held and sum(map(len, held)) + len(group) > limit:
-                close()
-            held.append(group)
+    for group in _mapped(_compressed, _groups(items, min(_GROUP_BYTES, limit)), jobs):
+        if held and sum(map(len, held)) + len(group) > limit:
+            close()
+        held.append(group)
     if held:
         close()
     return archives
@@ -112,14 +115,18 @@ def unpack(archive: Path, folder: Path, jobs: int = 1) -> int:
         at += 8 + length
     if at != len(data):
         raise UsageError(f"{archive} is truncated.", hint="Copy it again.")
-    write = partial(_written, folder=folder)
     try:
-        if jobs == 1:
-            return sum(map(write, groups))
-        with ProcessPoolExecutor(jobs) as pool:
-            return sum(pool.map(write, groups))
+        return sum(_mapped(partial(_written, folder=folder), groups, jobs))
     except (lzma.LZMAError, SafetensorError, KeyError, ValueError, IndexError) as error:
         raise UsageError(f"{archive} cannot be unpacked: {error}.", hint="Copy it again.") from None
+
+
+def _mapped(work: Callable[[_In], _Out], items: Iterable[_In], jobs: int) -> Iterator[_Out]:
+    if jobs == 1:
+        yield from map(work, items)
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        yield from pool.map(work, items)
 
 
 def _groups(items: Iterable[Item], limit: int) -> Iterator[list[Item]]:
@@ -169,12 +176,15 @@ def _written(group: bytes, folder: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         parts = arrays[str(number)]
         if "metadata" not in entry:
-            path.write_bytes(parts[""].tobytes())
+            content = parts[""].tobytes()
+            with atomic_write(path) as file:
+                file.write(content)
             continue
         if "features" in parts:
             parts["features"] = levels[str(number)]
         tensors = {key: _decoded(key, array) for key, array in parts.items()}
-        save_file(tensors, path, entry["metadata"])
+        with atomic_write(path) as file:
+            file.write(save(tensors, entry["metadata"]))
     return len(described)
 
 

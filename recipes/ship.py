@@ -15,7 +15,6 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import mir_eval
@@ -88,7 +87,7 @@ def hear(model: OnnxModel, files: Sequence[Path]) -> list[Song]:
 
 
 def score(
-    songs: list[Song],
+    songs: Sequence[Song],
     penalty: float,
     favour: Mapping[str, float],
     metrics: Sequence[str] = METRICS,
@@ -117,7 +116,9 @@ def bias(favour: Mapping[str, float]) -> NDArray[np.float32]:
     return np.array([favour.get(quality, 0.0) for quality in qualities], np.float32)
 
 
-def choose(songs: list[Song], music: Sequence[Song] = ()) -> tuple[float, dict[str, float], float]:
+def choose(
+    songs: Sequence[Song], music: Sequence[Song] = ()
+) -> tuple[float, dict[str, float], float]:
     """The penalty and the favours that score best, one after the other, and their score on songs.
 
     Renderings have less in them that is no chord than recordings have. How far that is favoured is
@@ -131,26 +132,22 @@ def choose(songs: list[Song], music: Sequence[Song] = ()) -> tuple[float, dict[s
     penalty = max(p for p, value in scores.items() if value >= highest - TIE)
     best, favour = scores[penalty], dict[str, float]()
 
-    def on_both(added: Mapping[str, float]) -> float:
-        agreed = score(list(music), penalty, {**favour, **added}, ("majmin",))
-        return (score(songs, penalty, {**favour, **added}) + agreed) / 2
+    def judged(quality: str, nats: float) -> float:
+        tried = {**favour, quality: nats}
+        on_songs = score(songs, penalty, tried)
+        if quality != "N" or not music:
+            return on_songs
+        return (on_songs + score(music, penalty, tried, ("majmin",))) / 2
 
     for quality in QUALITIES:
-        judge = on_both if music and quality == "N" else partial(_on_songs, songs, penalty, favour)
-        before = judge({})
-        tried = {step: judge({quality: step}) for step in STEPS}
+        before = judged(quality, 0.0)
+        tried = {step: judged(quality, step) for step in STEPS}
         step = max(tried, key=tried.__getitem__)
         print(f"{quality:5} {step:+.1f}  {tried[step]:.4f} after {before:.4f}", flush=True)
         if tried[step] > before + LEAST_GAIN:
             favour[quality] = step
             best = score(songs, penalty, favour)
     return penalty, favour, best
-
-
-def _on_songs(
-    songs: list[Song], penalty: float, favour: Mapping[str, float], added: Mapping[str, float]
-) -> float:
-    return score(songs, penalty, {**favour, **added})
 
 
 def favoured(module: nn.Module, favour: Mapping[str, float]) -> nn.Module:

@@ -4,7 +4,7 @@ Each does what a few torch operations do, with the same gradients, in less time.
 (benchmarks/train): torch draws a random float for every element that dropout looks at, here 16
 random bits decide; the gradient of a convolution's weight is one matrix product instead of
 oneDNN's general path; attention with dropout works in place where autograd would keep copies.
-On other devices, and while torch.compile traces, the plain torch operations are used.
+On other devices, and while torch.compile traces, torch's own operations are used.
 
 Under ``torch.autocast`` matrix products and convolutions are taken in its type, here as in torch;
 softmax and what is added up stay in float32.

@@ -33,6 +33,7 @@ from chordtool.training.resident import Feed, feed
 from chordtool.training.schedule import learning_rate
 from chordtool.training.state import TIME, Outcome, RunState, require_same
 from chordtool.training.tensors import OnDevice, to_tensors
+from chordtool.training.validation import frame_scores
 
 _TELL_SECONDS = 0.5
 
@@ -321,31 +322,17 @@ class Trainer:
         recipe = {**self.card.training, "epoch": row["epoch"], "step": row["step"]}
         return replace(self.card, metrics=metrics, training=recipe)
 
-    @torch.no_grad()
     def validate(self) -> tuple[float, float] | None:
         """Cross-entropy and frame accuracy over the validation songs, ``None`` without any."""
         if len(self.validation) == 0:
             return None
-        place, plan = self.place, self.validation.epoch(0)
-        size = max(1, self.config.batch_size // place.world)
-        mine = range(place.rank, len(plan), place.world)
-        parts = [mine[i : i + size] for i in range(0, len(mine), size)]
-        plain = replace(self.config, loss="cross-entropy", kd_alpha=0.0)
-        totals = torch.zeros(3, dtype=torch.float64)
         kept = self._swap(self.averaged) if self.averaged else None
-        self.student.eval()
-        with self._validation_feed.batches(plan, parts) as batches:
-            for batch in batches:
-                data = to_tensors(batch, self.card.front_end)
-                with place.autocast():
-                    logits = self.student(data.features)
-                sums = loss_sums(logits, data.labels, None, None, plain)
-                totals += torch.stack([sums.hard, sums.correct, sums.labelled]).cpu().double()
-        self.student.train()
+        found = frame_scores(
+            self.student, self._validation_feed, self.card.front_end, self.config, self.place
+        )
         if kept is not None:
             self._swap(kept)
-        loss, correct, count = place.sum(totals).tolist()
-        return (loss / count, correct / count) if count else None
+        return found
 
     def _swap(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """Put weights into the student and return those that it had."""

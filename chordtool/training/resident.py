@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from chordtool.errors import TrainingError
 from chordtool.training.data import Plan, Segments, level_change, read_frames
 from chordtool.training.prefetch import Reader
 from chordtool.training.tensors import OnDevice
@@ -35,7 +36,7 @@ class Resident:
         device: where.
 
     Raises:
-        TrainingError: a recording cannot be read.
+        TrainingError: it does not fit, or a recording cannot be read.
     """
 
     waited_seconds = 0.0
@@ -49,14 +50,20 @@ class Resident:
         self._lengths = lengths
         self._weights = np.array([t.weight for t in tracks], np.float32)
         self._base = np.concatenate(([0], np.cumsum(lengths)))[:-1]
-        self._features = torch.zeros(int(lengths.sum()), n_bins, dtype=torch.float16, device=device)
-        self._labels = torch.empty(int(lengths.sum()), dtype=torch.int16, device=device)
         taught = np.array([segments.reads_teacher and t.posteriors is not None for t in tracks])
         ends = np.cumsum(lengths * taught)
         self._soft_base = np.where(taught, ends - lengths, -1)
-        self._soft = torch.empty(
-            int(ends[-1]) if len(ends) else 0, N_CLASSES, dtype=torch.float32, device=device
-        )
+        n_frames, n_taught = int(lengths.sum()), int(ends[-1]) if len(ends) else 0
+        try:
+            self._features = torch.empty(n_frames, n_bins, dtype=torch.float16, device=device)
+            self._labels = torch.empty(n_frames, dtype=torch.int16, device=device)
+            self._soft = torch.empty(n_taught, N_CLASSES, dtype=torch.float32, device=device)
+        except RuntimeError:
+            raise TrainingError(
+                f"The corpus takes {size_bytes(segments) / 2**30:.1f} GiB, which {device} has not "
+                "free.",
+                hint="Leave it on the disk: --keep-on-device never.",
+            ) from None
         for number in range(len(tracks)):
             self._fill(number)
 

@@ -104,6 +104,19 @@ def test_a_recording_that_cannot_be_read_is_one_sentence() -> None:
         Resident(segments, CPU)
 
 
+def test_a_corpus_that_does_not_fit_is_one_sentence(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*shape: int, **options: Any) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    segments = Segments([corpus_source(corpus)], config(), FrontEnd())
+    monkeypatch.setattr(torch, "empty", refuses)
+    with pytest.raises(TrainingError, match=r"takes 0\.0 GiB, which cpu has not free") as caught:
+        Resident(segments, CPU)
+    assert "--keep-on-device never" in caught.value.hint
+
+
 def test_who_holds_a_corpus(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     segments = Segments([corpus_source(corpus)], config(kd_alpha=0.5), FrontEnd())
     assert isinstance(feed(segments, CPU, "auto"), Reader)

@@ -41,7 +41,7 @@ def test_a_list_is_names_hours_and_what_is_held_out() -> None:
     "line", ["asc-music", "asc-music much", "asc-music 1 train", "a 1 held-out x"]
 )
 def test_another_line_is_refused(line: str) -> None:
-    with pytest.raises(ValueError, match="could not convert|not a package"):
+    with pytest.raises(ValueError, match=r"could not convert|not a package"):
         packages(line)
 
 

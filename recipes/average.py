@@ -21,10 +21,10 @@ from chordtool.training import checkpoint
 
 
 def average(runs: Sequence[Path], shares: Sequence[float], output: Path) -> None:
-    """Write the averaged best checkpoints as a folder with the card and the split of the first run.
+    """Write the averaged checkpoints as a folder with the card and the split of the first run.
 
     Args:
-        runs: folders of runs.
+        runs: folders of runs, whose best checkpoints are taken, or checkpoints; a folder first.
         shares: one for each, above 0; only their proportions matter.
         output: the folder; made if it is not there.
 

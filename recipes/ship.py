@@ -42,6 +42,7 @@ LEAST_GAIN = 2e-4
 TIE = 5e-4
 """Of the mean score; among penalties that are so close to the best the largest is taken. Validation
 songs are renderings, and recorded music, where more is heard that is no chord, likes it larger."""
+SUFFIXES = (".flac", ".opus", ".ogg", ".oga", ".mp3")
 METRICS = ("root", "thirds", "triads", "sevenths", "tetrads", "majmin", "mirex")
 TARGET = Path(__file__).resolve().parents[1] / "chordtool/models/data/default.onnx"
 DATA = {
@@ -72,13 +73,23 @@ def validated(run: Path, folders: Sequence[Path]) -> list[Path]:
     return [path for path, song in zip(files, songs, strict=True) if song in names]
 
 
+def heard_in(labels: Path) -> Path:
+    """The recording that lies beside a label file.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    for suffix in SUFFIXES:
+        if (recording := labels.with_suffix(suffix)).exists():
+            return recording
+    raise FileNotFoundError(f"no recording beside {labels}")
+
+
 def hear(model: OnnxModel, files: Sequence[Path]) -> list[Song]:
-    """Frame logits of recordings (``.flac`` or ``.opus``), by the label files beside them."""
+    """Frame logits of recordings, by the label files beside them."""
     songs = []
     for labels in files:
-        heard = labels.with_suffix(".flac")
-        heard = heard if heard.exists() else labels.with_suffix(".opus")
-        recording = audio.load(heard, model.card.front_end.sample_rate)
+        recording = audio.load(heard_in(labels), model.card.front_end.sample_rate)
         intervals, reference = mir_eval.io.load_labeled_intervals(str(labels))
         logits = model.logits(model.features(recording.samples))
         edges = model.card.front_end.frame_edges(len(logits), recording.seconds)
@@ -166,7 +177,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--labels", type=Path, action="append", required=True)
-    parser.add_argument("--music", type=Path, help="recordings that a teacher labelled")
+    parser.add_argument(
+        "--music", type=Path, action="append", default=[], help="recordings that a teacher labelled"
+    )
     parser.add_argument("--recipe", default="recipes/README.md")
     parser.add_argument("--target", type=Path, default=TARGET)
     arguments = parser.parse_args()
@@ -174,7 +187,8 @@ def main() -> None:
     export_run(arguments.run, trial, overwrite=True)
     model = OnnxModel.from_file(trial)
     songs = hear(model, validated(arguments.run, arguments.labels))
-    music = hear(model, sorted(arguments.music.glob("*.lab"))) if arguments.music else []
+    labelled = [path for folder in arguments.music for path in sorted(folder.glob("*.lab"))]
+    music = hear(model, labelled)
     print(f"{len(songs)} validation recordings, {len(music)} of music", flush=True)
     penalty, favour, best = choose(songs, music)
     module, card = from_onnx(trial)

@@ -38,7 +38,14 @@ mkdir -p "$data/music" "$data/pop"
 while read -r name; do cp "$music/$name" "$data/music/"; done <recipes/held_out.txt
 chordtool transcribe --model lv "$data/music" -o "$data/music" --skip-existing
 
-# Stage 1, on that music and 160 renderings by their sound alone: a row of the table of results.
+# More real music, of other composers, out of Debian's packages. That of the packages which are held
+# out helps to choose how far no chord is favoured, and is never trained on.
+python -m recipes.debian_music --out "$data/debian-music"
+label "$data/debian-music/music" -o "$data/corpus-debian"
+chordtool transcribe --model lv "$data/debian-music/held-out" -o "$data/debian-music/held-out" \
+    --skip-existing
+
+# Stage 1, on the first of this music and 160 renderings by their sound alone: a row of the table of results.
 table() {
     python -m recipes.results --out "$data/results" --corpus "$data/corpus-stage1" \
         --labels "$data/rendered2" --songs 40 --scale 0.25 --epochs 10 --precision bfloat16 "$@"

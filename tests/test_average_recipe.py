@@ -34,6 +34,16 @@ def test_shares_weigh_the_runs(tmp_path: Path) -> None:
     assert (tmp_path / "c" / "split.json").read_text() == '{"of": "a"}'
 
 
+def test_the_last_checkpoint_of_a_run_can_be_named(tmp_path: Path) -> None:
+    runs = [run(tmp_path / "a", 1.0), run(tmp_path / "b", 5.0)]
+    last = runs[1] / checkpoint.LAST
+    checkpoint.save_checkpoint(last, {"w": torch.full((3,), 9.0)}, CARD)
+    average([runs[0], last], [1, 1], tmp_path / "c")
+    torch.testing.assert_close(
+        checkpoint.load_checkpoint(tmp_path / "c")[1]["w"], torch.full((3,), 5.0)
+    )
+
+
 @pytest.mark.parametrize("shares", [[], [1], [1, 0], [1, -1], [1, float("nan")]])
 def test_each_run_needs_a_share(shares: list[float], tmp_path: Path) -> None:
     runs = [run(tmp_path / "a", 1.0), run(tmp_path / "b", 5.0)]

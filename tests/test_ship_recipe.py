@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from chordtool.vocabulary import LARGE
 from recipes import ship
-from recipes.ship import Song, bias, choose, favoured
+from recipes.ship import Song, bias, choose, favoured, heard_in
 
 RNG = np.random.default_rng(3)
 
@@ -76,3 +78,14 @@ def test_no_chord_is_favoured_where_recorded_music_gains_more_than_songs_lose(
     assert choose(songs, [safe])[1] == {}
     # What recorded music gains counts no more than what songs lose.
     assert choose([lost_by_it], [a_nat_short, lost_by_it])[1] == {}
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".opus", ".ogg", ".mp3"])
+def test_a_recording_is_found_beside_its_labels(suffix: str, tmp_path: Path) -> None:
+    (tmp_path / f"a b.1{suffix}").touch()
+    assert heard_in(tmp_path / "a b.1.lab") == tmp_path / f"a b.1{suffix}"
+
+
+def test_labels_without_a_recording_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="beside"):
+        heard_in(tmp_path / "a.lab")

@@ -121,7 +121,9 @@ def fetch(package: Package, out: Path) -> list[Found]:
     folder = out / ("held-out" if package.held_out else "music")
     with tempfile.TemporaryDirectory(dir=out) as name:
         work = Path(name)
-        subprocess.run(["apt-get", "download", "-qq", package.name], cwd=work, check=True)
+        # Root's apt-get would use a user of its own, who may not write here, and say so.
+        command = ["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", package.name]
+        subprocess.run(command, cwd=work, check=True)
         (deb,) = work.glob("*.deb")
         unpack(deb, work / "tree")
         taken = choose(list(recordings(work / "tree")), package.hours)

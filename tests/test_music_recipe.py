@@ -129,7 +129,7 @@ def apt_get_that_gives(built: Path, folder: Path, monkeypatch: pytest.MonkeyPatc
     tool.parent.mkdir()
     name = built.name.partition("_")[0]
     tool.write_text(
-        f'#!/bin/sh\ntest "$3" = {name} || exit 100\necho "$3" >>"{log}"\ncp "{built}" .\n'
+        f'#!/bin/sh\nshift 4\ntest "$1" = {name} || exit 100\necho "$1" >>"{log}"\ncp "{built}" .\n'
     )
     tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tool.parent}{os.pathsep}{os.environ['PATH']}")

@@ -167,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             failed.append(package.name)
             continue
         minutes = sum(found.seconds for found in taken) / 60
-        print(f"{package.name}: {len(taken)} recordings, {minutes:.0f} min", file=sys.stderr)
+        print(f"{package.name}: {len(taken)}, {minutes:.0f} min", file=sys.stderr)
     if failed:
         print(f"Not fetched: {', '.join(failed)}. Is apt-get update due?", file=sys.stderr)
     return 1 if failed else 0

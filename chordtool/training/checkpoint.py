@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from chordtool.errors import ModelError, TrainingError
 from chordtool.files import atomic_write
 from chordtool.models.card import CARD_KEY, ModelCard
+from chordtool.training.optimisers import empty_slots
 
 STATE_KEY: Final = "chordtool.state"
 STATE_SCHEMA: Final = 1
@@ -145,7 +146,7 @@ def save_state(
     Args:
         weights: of the student.
         averaged: their moving average, empty if there is none.
-        optimiser: AdamW over parameters in the order of ``names``.
+        optimiser: over parameters in the order of ``names``.
         state: JSON-ready; floats come back to the last bit.
     """
     tensors = {f"weights.{k}": v for k, v in weights.items()}
@@ -200,7 +201,7 @@ def restore_optimiser(
     """Put the optimiser's tensors back.
 
     Raises:
-        ValueError, KeyError: they belong to other parameters, or not to AdamW.
+        ValueError, KeyError: they belong to other parameters, or to another optimiser.
     """
     found: dict[str, dict[str, Tensor]] = {}
     for key, value in part(tensors, "optimiser.").items():
@@ -210,8 +211,7 @@ def restore_optimiser(
     slots: dict[int, dict[str, Tensor]] = {}
     for number, (name, parameter) in enumerate(zip(names, parameters, strict=True)):
         if name in found:  # a parameter that no gradient reaches has none
-            shaped = {"exp_avg": parameter, "exp_avg_sq": parameter, "step": torch.zeros(())}
-            slots[number] = same_shapes(found.pop(name), shaped)
+            slots[number] = same_shapes(found.pop(name), empty_slots(optimiser, parameter))
     if found:
         raise KeyError(next(iter(found)))
     whole = optimiser.state_dict()

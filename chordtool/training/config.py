@@ -50,7 +50,11 @@ class TrainConfig:
         3.0, "Temperature that softens teacher and student.", low=0.1, high=100.0, panel="Loss"
     )
 
-    # Optimiser (AdamW) and schedule
+    # Optimiser and schedule
+    optimiser: str = setting(
+        "adamw", "adamw, or muon: AdamW but for matrices, which need fewer segments with it.",
+        choices=("adamw", "muon"), panel="Optimiser",
+    )  # fmt: skip
     lr: float = setting(
         3e-4, "Learning rate; the peak of the cosine schedule.",
         low=0.0, high=10.0, panel="Optimiser",
@@ -75,7 +79,7 @@ class TrainConfig:
         low=0.01, high=1.0, panel="Optimiser",
     )  # fmt: skip
     weight_decay: float = setting(
-        1e-5, "AdamW's weight decay.", low=0.0, high=10.0, panel="Optimiser"
+        1e-5, "Weight decay, decoupled from the gradient.", low=0.0, high=10.0, panel="Optimiser"
     )
     clip_norm: float = setting(
         1.0, "Largest norm of the gradient; 0 is no limit.", low=0.0, high=1e6, panel="Optimiser"

@@ -28,6 +28,7 @@ from chordtool.training.devices import Place
 from chordtool.training.graphs import Forward, graphed
 from chordtool.training.interrupts import Wish
 from chordtool.training.losses import combine, loss_sums
+from chordtool.training.optimisers import make_optimiser
 from chordtool.training.progress import Listener, Silent, write_metrics
 from chordtool.training.resident import Feed, feed
 from chordtool.training.schedule import learning_rate
@@ -69,12 +70,7 @@ class Trainer:
         self.state = RunState()
         self.student = student.to(place.device)
         self.names = [name for name, _ in self.student.named_parameters()]
-        self.optimiser = torch.optim.AdamW(
-            self.student.parameters(),
-            lr=config.lr,
-            weight_decay=config.weight_decay,
-            fused=place.device.type in ("cpu", "cuda") or None,
-        )
+        self.optimiser = make_optimiser(config, self.student, place)
         self._log_prior: Tensor | None = None
         if config.balance:
             prior = log_class_prior(train.sources)

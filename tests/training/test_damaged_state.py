@@ -70,6 +70,7 @@ DAMAGE = {
     "an unknown moment": tensor("optimiser.more.inner.weight", torch.zeros(32, 144)),
     "no second moments": tensor("optimiser.exp_avg_sq.inner.weight", None),
     "a nameless moment": tensor("optimiser.step", torch.zeros(())),
+    "the momentum of muon": tensor("optimiser.momentum.inner.weight", torch.zeros(32, 144)),
 }
 
 

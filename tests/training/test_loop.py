@@ -129,11 +129,11 @@ def killed_after(steps: int) -> Callable[[Trainer], None]:
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3, 4, 7])
-@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize(("every", "optimiser"), [(1, "adamw"), (3, "adamw"), (3, "muon")])
 def test_going_on_after_the_end_of_the_process_gives_the_same_bits(
-    corpus: Path, tmp_path: Path, steps: int, every: int
+    corpus: Path, tmp_path: Path, steps: int, every: int, optimiser: str
 ) -> None:
-    settings = {**AUGMENTED, "checkpoint_steps": every}
+    settings = {**AUGMENTED, "checkpoint_steps": every, "optimiser": optimiser}
     whole = trainer(corpus, tmp_path / "whole", **settings)
     expected = whole.run()
     run = trainer(corpus, tmp_path / "cut", **settings)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from chordtool.frontend import FrontEnd
 from chordtool.models.card import CARD_KEY, ModelCard
 from chordtool.models.students import build
 from chordtool.training import checkpoint
+from chordtool.training.muon import Muon
 
 CARD = ModelCard(name="x", architecture="btc", front_end=FrontEnd(mean=-5.0, std=2.0))
 
@@ -45,7 +47,14 @@ def test_weights_and_card_come_back(tmp_path: Path) -> None:
         assert torch.equal(other.a.weight, toy.a.weight)
 
 
-def test_the_optimiser_comes_back_to_the_bit(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "made",
+    [lambda p: torch.optim.AdamW(p, fused=True), lambda p: Muon(p, 1e-3, 1e-2, n_classes=170)],
+    ids=["adamw", "muon"],
+)
+def test_the_optimiser_comes_back_to_the_bit(
+    tmp_path: Path, made: Callable[[Iterator[nn.Parameter]], torch.optim.Optimizer]
+) -> None:
     def trained(steps: int, toy: Toy, optimiser: torch.optim.Optimizer) -> None:
         for k in range(steps):
             optimiser.zero_grad()
@@ -55,7 +64,7 @@ def test_the_optimiser_comes_back_to_the_bit(tmp_path: Path) -> None:
     torch.manual_seed(0)
     toy = Toy()
     names = [n for n, _ in toy.named_parameters()]
-    optimiser = torch.optim.AdamW(toy.parameters(), fused=True)
+    optimiser = made(toy.parameters())
     trained(3, toy, optimiser)
     state = {"x": 0.1 + 0.2, "history": [{"a": 1e-17}]}
     checkpoint.save_state(tmp_path / "s", toy.state_dict(), {}, optimiser, names, state, CARD)
@@ -64,7 +73,7 @@ def test_the_optimiser_comes_back_to_the_bit(tmp_path: Path) -> None:
     assert card == CARD
     other = Toy()
     other.load_state_dict(checkpoint.part(tensors, "weights."))
-    theirs = torch.optim.AdamW(other.parameters(), fused=True)
+    theirs = made(other.parameters())
     checkpoint.restore_optimiser(theirs, names, tensors)
     trained(3, toy, optimiser)
     trained(3, other, theirs)

@@ -81,6 +81,7 @@ class Row:
     """Which set of labels: a key of :data:`SHARES`, or :data:`NOISY`."""
     augment: str = "pitch"
     """A key of :data:`AUGMENTATIONS`."""
+    optimiser: str = "adamw"
 
     @property
     def title(self) -> str:
@@ -92,6 +93,8 @@ class Row:
             words.append(f"KD {self.kd}")
         if self.augment != "pitch":
             words.append(f"augmentation: {self.augment}")
+        if self.optimiser != "adamw":
+            words.append(self.optimiser)
         if self.labels == NOISY:
             words.append("noisy labels")
         elif self.labels != "100":
@@ -144,6 +147,8 @@ ROWS: Final = (
     _baseline("btc-augment-sustain", "btc", augment="sustain"),
     _stage_2("btc-stage2-sustain", "btc", "selective", augment="sustain"),
     _stage_2("2e1d-stage2-sustain", "2e1d", "selective", augment="sustain"),
+    replace(_baseline("btc-muon", "btc"), optimiser="muon"),
+    replace(_baseline("2e1d-muon", "2e1d"), optimiser="muon"),
 )
 """All rows, the most telling ones first."""
 BY_NAME: Final = {row.name: row for row in ROWS}
@@ -224,7 +229,8 @@ def configure(
     """
     shared: dict[str, Any] = {
         "batch_size": settings.batch_size, "epochs": settings.epochs, "seed": settings.seed,
-        "epoch_segments": settings.epoch_segments(row), **settings.running,
+        "epoch_segments": settings.epoch_segments(row), "optimiser": row.optimiser,
+        **settings.running,
     }  # fmt: skip
     cosine: dict[str, Any] = {
         "lr": settings.lr, "schedule": "cosine", "warmup_epochs": 0.1 * settings.epochs,

@@ -69,6 +69,8 @@ def report(rows: Documents) -> str:
         _ablations(rows),
         "\n### What augmentation buys (mean of the seven / tetrads / ACQA)\n",
         _augmentations(rows),
+        "\n### What the optimiser buys from scratch (mean of the seven / tetrads / ACQA)\n",
+        _optimisers(rows),
         "\n### Runs\n",
         _runs(rows),
         "\n### Where this differs from the paper\n",
@@ -260,6 +262,14 @@ def _augmentations(rows: Documents) -> str:
     return _table(
         heads, [[what, *(_cell(rows, name) for name in names)] for what, names in _AUGMENTED]
     )
+
+
+def _optimisers(rows: Documents) -> str:
+    body = [
+        [student.upper(), *(_cell(rows, f"{student}-{row}") for row in ("baseline", "muon"))]
+        for student in ("btc", "2e1d")
+    ]
+    return _table(["", "AdamW", "Muon for matrices"], body)
 
 
 def _runs(rows: Documents) -> str:

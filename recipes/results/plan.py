@@ -149,6 +149,8 @@ ROWS: Final = (
     _stage_2("2e1d-stage2-sustain", "2e1d", "selective", augment="sustain"),
     replace(_baseline("btc-muon", "btc"), optimiser="muon"),
     replace(_baseline("2e1d-muon", "2e1d"), optimiser="muon"),
+    replace(_stage_2("btc-stage2-muon", "btc", "selective"), optimiser="muon"),
+    replace(_stage_2("2e1d-stage2-muon", "2e1d", "selective"), optimiser="muon"),
 )
 """All rows, the most telling ones first."""
 BY_NAME: Final = {row.name: row for row in ROWS}

@@ -69,7 +69,7 @@ def report(rows: Documents) -> str:
         _ablations(rows),
         "\n### What augmentation buys (mean of the seven / tetrads / ACQA)\n",
         _augmentations(rows),
-        "\n### What the optimiser buys from scratch (mean of the seven / tetrads / ACQA)\n",
+        "\n### What the optimiser buys (mean of the seven / tetrads / ACQA)\n",
         _optimisers(rows),
         "\n### Runs\n",
         _runs(rows),
@@ -265,8 +265,10 @@ def _augmentations(rows: Documents) -> str:
 
 
 def _optimisers(rows: Documents) -> str:
+    kinds = (("from scratch", "-baseline", "-muon"), ("two stages", "-stage2", "-stage2-muon"))
     body = [
-        [student.upper(), *(_cell(rows, f"{student}-{row}") for row in ("baseline", "muon"))]
+        [f"{student.upper()}, {kind}", *(_cell(rows, student + row) for row in names)]
+        for kind, *names in kinds
         for student in ("btc", "2e1d")
     ]
     return _table(["", "AdamW", "Muon for matrices"], body)

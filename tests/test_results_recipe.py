@@ -106,8 +106,8 @@ def test_songs_are_chosen_by_name_one_version_each_and_never_tested_ones() -> No
 # Rows
 
 
-def test_the_table_costs_2_200_000_segments_of_btc() -> None:
-    assert 2_170_000 < plan.cost(plan.ROWS, plan.Settings()) < 2_230_000
+def test_the_table_costs_2_110_000_segments_of_btc() -> None:
+    assert 2_080_000 < plan.cost(plan.ROWS, plan.Settings()) < 2_140_000
 
 
 def test_a_row_brings_the_one_it_starts_from() -> None:
@@ -143,7 +143,7 @@ def test_rows_are_the_papers_stages() -> None:
 
 
 def test_what_sounds_longer_is_shifted_too() -> None:
-    for name in ("btc-augment-sustain", "2e1d-augment-sustain", "btc-stage2-sustain"):
+    for name in ("2e1d-augment-sustain", "2e1d-stage2-sustain", "btc-stage2-sustain"):
         config = _configured(name)
         assert (config.sustain, config.pitch_low, config.pitch_high) == (0.12, -5, 6)
     assert _configured("btc-stage2").sustain == 0.0
@@ -326,16 +326,14 @@ def test_verdicts_follow_from_the_scores() -> None:
         "btc-baseline": _document("btc-baseline", 0.79, acqa=0.30),
         "btc-stage1": _document("btc-stage1", 0.793),
         "btc-stage2": _document("btc-stage2", 0.816, acqa=0.36),
-        "btc-stage2-sustain": _document("btc-stage2-sustain", 0.810),
     }
     verdicts = {(c.subject, c.must_show): c.line(rows)[2:] for c in CHECKS}
     assert verdicts["BTC after stage 1", "at least 99 % of the teacher's mean"] == ["99.1 %", "met"]
     assert verdicts["BTC after stage 2, mean", "at least 2.5 points over its baseline"] == [
         "+2.60", "met",
     ]  # fmt: skip
-    above = "above the teacher on every metric by at least 1.1 points"
-    assert verdicts["BTC after stage 2", above][1] == "met"
-    assert verdicts["BTC after stage 2 with `sustain`", above][1] == "missed"
+    (above,) = [v for (_, must), v in verdicts.items() if must.startswith("above the teacher")]
+    assert above[1] == "met"
     assert verdicts["BTC after stage 2, ACQA", "at least 7 points over its baseline"] == [
         "+6.00", "missed",
     ]  # fmt: skip

@@ -144,7 +144,6 @@ ROWS: Final = (
     _baseline("2e1d-augment-none", "2e1d", augment="none"),
     _baseline("2e1d-augment-all", "2e1d", augment="all"),
     _baseline("2e1d-augment-sustain", "2e1d", augment="sustain"),
-    _baseline("btc-augment-sustain", "btc", augment="sustain"),
     _stage_2("btc-stage2-sustain", "btc", "selective", augment="sustain"),
     _stage_2("2e1d-stage2-sustain", "2e1d", "selective", augment="sustain"),
     replace(_baseline("btc-muon", "btc"), optimiser="muon"),

@@ -3,7 +3,7 @@
     CHORDTOOL_MODELS=../shared/teachers python benchmarks/teachers/transposed.py lv music/
 
 Its chords of the recordings as they are count as the truth, and those of the others, moved back,
-as the estimates. Who learns from the model in all keys cannot be expected to come nearer to it.
+as the estimates. Who learns from the model in all keys can hardly come much nearer to it.
 """
 
 from __future__ import annotations

@@ -227,9 +227,11 @@ def test_an_interrupted_run_saves_and_says_how_to_go_on(
     assert state["progress"]["finished"] == ""
 
 
-def test_two_processes_train_as_one(corpus: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_two_processes_train_as_one(corpus: Path, tmp_path: Path, optimiser: str) -> None:
     settings = {**TINY, "batch_size": 4, "epochs": 1, "dropout": 0.0, "kd_alpha": 0.3,
-                "lr": 1e-3, "schedule": "constant", "gain_db": 3.0}  # fmt: skip
+                "lr": 1e-3, "schedule": "constant", "gain_db": 3.0,
+                "optimiser": optimiser}  # fmt: skip
     one = distill(distill_config(corpus, **settings), tmp_path / "one")
     command = arguments(corpus, tmp_path / "two", **settings)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]

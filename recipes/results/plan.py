@@ -29,7 +29,7 @@ SHARES: Final = {"100": 1.0, "50": 0.5, "10": 0.1}
 """Sets of labels by how many of the training songs they have."""
 NOISY: Final = "noisy"
 AUGMENTATIONS: Final[dict[str, dict[str, Any]]] = {
-    "none": {},
+    "none": {"pitch_low": 0, "pitch_high": 0},
     "pitch": {},
     "all": {
         "gain_db": 6.0, "eq_db": 6.0, "noise_db": 20.0, "detune_cents": 20.0, "mask_frames": 8,
@@ -237,9 +237,8 @@ def configure(
         "lr": settings.lr, "schedule": "cosine", "warmup_epochs": 0.1 * settings.epochs,
         "lr_start": 1e-4, "lr_end": 1e-6,
     }  # fmt: skip
-    pitch = ("pitch_low", "pitch_high")
-    shift = {k: 0 if row.augment == "none" else FROM_SCRATCH[k] for k in pitch}
-    varied = {**shift, **AUGMENTATIONS[row.augment]}
+    pitch = {k: FROM_SCRATCH[k] for k in ("pitch_low", "pitch_high")}
+    varied = {**pitch, **AUGMENTATIONS[row.augment]}
     if row.kind == STAGE_1:
         return DistillConfig(
             student=row.student, corpus=(str(corpus),), **STAGE_1_KD, **shared, **cosine, **varied

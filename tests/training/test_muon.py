@@ -80,6 +80,7 @@ def test_what_is_no_hidden_matrix_moves_as_with_adamw() -> None:
 
 
 def test_a_kernel_is_the_matrix_of_its_outputs() -> None:
+    torch.manual_seed(0)
     kernel, matrix = (nn.Parameter(torch.randn(4, 6, 3)), nn.Parameter(torch.randn(4, 18)))
     with torch.no_grad():
         matrix.copy_(kernel.reshape(4, 18))
@@ -89,6 +90,7 @@ def test_a_kernel_is_the_matrix_of_its_outputs() -> None:
 
 
 def test_a_step_is_as_long_as_adamws() -> None:
+    torch.manual_seed(0)
     p = nn.Parameter(torch.zeros(64, 32))
     p.grad = torch.randn(64, 32)
     Muon([p], lr=0.01, weight_decay=0.0, n_classes=CLASSES).step()

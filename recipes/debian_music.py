@@ -33,7 +33,7 @@ SUFFIXES = (".ogg", ".oga", ".mp3", ".opus", ".flac")
 """What games keep music in; what is not compressed is effects."""
 ARCHIVES = (".pk3", ".zip")
 """Games keep their files in these, which are zip files both."""
-SECONDS = (40.0, 480.0)
+SECONDS = (40.0, 900.0)
 """Shorter sounds are effects and jingles; a longer one would be too much of one recording."""
 
 

@@ -102,9 +102,13 @@ python -m recipes.average "$run-average" "$run-music/last.safetensors" \
 # training, not of data. The average keeps what it had learnt about stuck pedals.
 music --student "$run-before" -o "$run-muon" --seed 81 --optimiser muon --dropout 0 --kd-alpha 0.3 \
     --lr 3e-4 --epochs 24
-python -m recipes.average "$run-before" "$run-muon/last.safetensors" --shares 1 2 -o "$run-final"
+python -m recipes.average "$run-before" "$run-muon/last.safetensors" --shares 1 2 -o "$run-both"
 
-python -m recipes.ship "$run-final" --recipe recipes/train_default.sh \
+# The same for ten times as long, where a GPU is: the student is still short of training.
+music --student "$run-both" -o "$run-final" --seed 91 --optimiser muon --dropout 0 --kd-alpha 0.3 \
+    --batch-size 256 --lr 8e-4 --epochs 40 --epoch-segments 80128
+
+python -m recipes.ship "$run-final" --recipe recipes/train_default.sh --context-frames 13 \
     --music "$data/music" --music "$data/debian-music/held-out" \
     --labels "$data/rendered" --labels "$data/rendered2" --labels "$data/rendered3" \
     --labels "$data/generated" --labels "$data/rendered4" --labels "$data/rendered5" \

@@ -108,7 +108,7 @@ python -m recipes.average "$run-before" "$run-muon/last.safetensors" --shares 1 
 music --student "$run-both" -o "$run-final" --seed 91 --optimiser muon --dropout 0 --kd-alpha 0.3 \
     --batch-size 256 --lr 8e-4 --epochs 40 --epoch-segments 80128
 
-python -m recipes.ship "$run-final" --recipe recipes/train_default.sh --context-frames 13 \
+python -m recipes.ship "$run-final" --recipe recipes/train_default.sh --context-frames 7 \
     --music "$data/music" --music "$data/debian-music/held-out" \
     --labels "$data/rendered" --labels "$data/rendered2" --labels "$data/rendered3" \
     --labels "$data/generated" --labels "$data/rendered4" --labels "$data/rendered5" \

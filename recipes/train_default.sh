@@ -5,7 +5,8 @@
 #     sh recipes/train_default.sh [DATA] [RUN]
 #
 # CHORDTOOL_MODELS names the folder with the teachers' weights, if they are not downloaded. The second
-# stage is 2.4 million segments: minutes on a large GPU, half a day on two cores.
+# stage is 2.4 million segments and the last one about 3.2 million: minutes each on a large GPU, half a
+# day and more on two cores.
 set -eu
 data=${1:-../data} run=${2:-../data/run-default}
 music=../shared/audio/unlabelled
@@ -48,7 +49,7 @@ chordtool transcribe --model lv "$data/debian-music/held-out" -o "$data/debian-m
 # Stage 1, on the first of this music and 160 renderings by their sound alone: a row of the table of results.
 table() {
     python -m recipes.results --out "$data/results" --corpus "$data/corpus-stage1" \
-        --labels "$data/rendered2" --songs 40 --scale 0.25 --epochs 10 --precision bfloat16 "$@"
+        --labels "$data/rendered2" --songs 40 --scale 0.1667 --epochs 10 --precision bfloat16 "$@"
 }
 table --prepare
 find "$data/rendered" -name '*-s1.flac' | sed 's#.*/##; s/-s1.flac//' | sort | while read -r song; do

@@ -22,6 +22,7 @@ SIGNALS = {"kill": signal.SIGKILL, "terminate": signal.SIGTERM, "interrupt": sig
 _UNTIDY = ("Traceback (most recent call last)", "This is a bug", "Unexpected ")
 _ADVICE = ("hint:", "hint", "Make room", "Choose another folder", "same command",
            "labels again")  # fmt: skip
+_DOORS = ("tests/faults/weights_server.py", "chordtool/__main__.py")
 
 
 @dataclass
@@ -258,11 +259,7 @@ def _honest(scenario: Scenario, work: Path, fault: str, ended: Ended) -> list[st
 
 def _tidy(ended: Ended) -> list[str]:
     """Whether what it said is for people."""
-    # Before the program's own code runs, Ctrl-C is the interpreter's business.
-    frames = [line for line in ended.text.splitlines() if line.startswith('  File "')]
-    starting = bool(frames) and all(line.startswith('  File "<frozen ') for line in frames)
-    early = "from chordtool.cli import main" in ended.text or starting
-    early = early and ended.status in (130, -2)
+    early = ended.status in (130, -2) and _before_main(ended.text)
     found = [f"it said {word!r}: {ended.text[-1500:]}" for word in _UNTIDY
              if word in ended.text and not early]  # fmt: skip
     if ended.orphans:
@@ -272,3 +269,15 @@ def _tidy(ended: Ended) -> list[str]:
     if ended.status in (1, 2, 3) and not any(word in ended.text for word in _ADVICE):
         found.append(f"it did not say what to do: {ended.text[-300:]}")
     return found
+
+
+def _before_main(said: str) -> bool:
+    """Whether a traceback is of a time before the program's own code ran.
+
+    Ctrl-C is then the interpreter's business, or that of what the tests put around the program.
+    """
+    frames = [line for line in said.splitlines() if line.startswith('  File "')]
+    own = [frame for frame in frames if not frame.startswith('  File "<frozen ')]
+    alone = bool(frames) and said.count("Traceback (most recent call last)") == 1
+    begins = not own or own[0].split('"')[1].endswith(_DOORS)
+    return alone and begins and not any(frame.endswith(", in main") for frame in frames)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.faults import Harness
+from tests.faults.faults import Harness, _tidy
+from tests.faults.processes import Ended
 from tests.faults.weights_server import serving
 
 DOZEN = [
@@ -55,6 +56,34 @@ def test_the_harness_sees_what_is_lost(harness: Harness) -> None:
 
 def _lost(harness: Harness) -> list[str]:
     return harness.one("models download", "kill", seed=8).lost
+
+
+_STARTING = """Traceback (most recent call last):
+  File "<frozen runpy>", line 198, in _run_module_as_main
+  File "/somewhere/tests/faults/weights_server.py", line 85, in <module>
+    catalogue.CATALOGUE["lv"] = entry()
+"""
+_RUNNING = """  File "/somewhere/chordtool/cli.py", line 46, in main
+    status = run(arguments)
+"""
+_WORKER = """Traceback (most recent call last):
+  File "<string>", line 1, in <module>
+  File "/python/multiprocessing/spawn.py", line 122, in spawn_main
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "fine"),
+    [
+        (_STARTING, True),
+        (_STARTING + _RUNNING, False),
+        (_WORKER, False),
+        (_STARTING + _WORKER, False),
+    ],
+    ids=["before the program", "in the program", "in a worker", "in both"],
+)
+def test_a_traceback_is_excused_before_the_program_runs_only(said: str, fine: bool) -> None:
+    assert (_tidy(Ended(-2, said + "KeyboardInterrupt\n", 0.1)) == []) == fine
 
 
 def test_what_a_fault_leaves_is_cleared_away(harness: Harness) -> None:

@@ -22,6 +22,7 @@ SIGNALS = {"kill": signal.SIGKILL, "terminate": signal.SIGTERM, "interrupt": sig
 _UNTIDY = ("Traceback (most recent call last)", "This is a bug", "Unexpected ")
 _ADVICE = ("hint:", "hint", "Make room", "Choose another folder", "same command",
            "labels again")  # fmt: skip
+_PYTHON_STARTING = ("Fatal Python error: init_", "Could not import runpy module")
 _DOORS = ("tests/faults/weights_server.py", "chordtool/__main__.py")
 
 
@@ -248,9 +249,8 @@ def _honest(scenario: Scenario, work: Path, fault: str, ended: Ended) -> list[st
         found.append("it ended with 0, and its results are not all there")
     if ended.status in (-999, -signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT):
         found.append(f"it ended with {ended.status}")
-    if fault in ("terminate", "interrupt") and ended.struck and ended.status not in (
-        0, 130, -SIGNALS[fault]
-    ):  # fmt: skip
+    stopped = ended.status in (0, 130, -SIGNALS.get(fault, 0)) or _before_main(ended)
+    if fault in ("terminate", "interrupt") and ended.struck and not stopped:
         found.append(f"it was asked to stop, and ended with {ended.status}")
     if fault == "worker" and ended.status:
         found.append(f"a lost worker ended the run with {ended.status}: {ended.text[-300:]}")
@@ -258,12 +258,15 @@ def _honest(scenario: Scenario, work: Path, fault: str, ended: Ended) -> list[st
 
 
 def _tidy(ended: Ended) -> list[str]:
-    """Whether what it said is for people."""
-    early = ended.status in (130, -2) and _before_main(ended.text)
-    found = [f"it said {word!r}: {ended.text[-1500:]}" for word in _UNTIDY
-             if word in ended.text and not early]  # fmt: skip
+    """Whether what it said is for people, and nothing of it goes on."""
+    found = [] if _before_main(ended) else _unfriendly(ended)
     if ended.orphans:
         found.append(f"{ended.orphans} of its processes were left over")
+    return found
+
+
+def _unfriendly(ended: Ended) -> list[str]:
+    found = [f"it said {word!r}: {ended.text[-1500:]}" for word in _UNTIDY if word in ended.text]
     if ended.status > 0 and not ended.text.strip():
         found.append(f"it ended with {ended.status} and said nothing")
     if ended.status in (1, 2, 3) and not any(word in ended.text for word in _ADVICE):
@@ -271,13 +274,18 @@ def _tidy(ended: Ended) -> list[str]:
     return found
 
 
-def _before_main(said: str) -> bool:
-    """Whether a traceback is of a time before the program's own code ran.
+def _before_main(ended: Ended) -> bool:
+    """Whether Ctrl-C came before the program's own code ran.
 
-    Ctrl-C is then the interpreter's business, or that of what the tests put around the program.
+    What is said then is the interpreter's business, or that of what the tests put around the
+    program. Python itself ends with 1 while it still looks for what it is to run.
     """
+    said = ended.text
+    if ended.status == 1:
+        return "KeyboardInterrupt" in said and any(word in said for word in _PYTHON_STARTING)
     frames = [line for line in said.splitlines() if line.startswith('  File "')]
     own = [frame for frame in frames if not frame.startswith('  File "<frozen ')]
     alone = bool(frames) and said.count("Traceback (most recent call last)") == 1
     begins = not own or own[0].split('"')[1].endswith(_DOORS)
-    return alone and begins and not any(frame.endswith(", in main") for frame in frames)
+    entered = any(frame.endswith(", in main") for frame in frames)
+    return ended.status in (130, -2) and alone and begins and not entered

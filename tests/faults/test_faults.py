@@ -58,6 +58,10 @@ def _lost(harness: Harness) -> list[str]:
     return harness.one("models download", "kill", seed=8).lost
 
 
+_PYTHON = """Fatal Python error: init_import_site: Failed to import the site module
+Traceback (most recent call last):
+  File "<frozen site>", line 221, in addsitedir
+"""
 _STARTING = """Traceback (most recent call last):
   File "<frozen runpy>", line 198, in _run_module_as_main
   File "/somewhere/tests/faults/weights_server.py", line 85, in <module>
@@ -73,17 +77,21 @@ _WORKER = """Traceback (most recent call last):
 
 
 @pytest.mark.parametrize(
-    ("said", "fine"),
+    ("status", "said", "fine"),
     [
-        (_STARTING, True),
-        (_STARTING + _RUNNING, False),
-        (_WORKER, False),
-        (_STARTING + _WORKER, False),
+        (1, _PYTHON, True),
+        (-2, _STARTING, True),
+        (1, _STARTING, False),
+        (-2, _STARTING + _RUNNING, False),
+        (-2, _WORKER, False),
+        (-2, _STARTING + _WORKER, False),
     ],
-    ids=["before the program", "in the program", "in a worker", "in both"],
+    ids=["python starts", "before the program", "an error", "in it", "in a worker", "in both"],
 )
-def test_a_traceback_is_excused_before_the_program_runs_only(said: str, fine: bool) -> None:
-    assert (_tidy(Ended(-2, said + "KeyboardInterrupt\n", 0.1)) == []) == fine
+def test_a_traceback_is_excused_before_the_program_runs_only(
+    status: int, said: str, fine: bool
+) -> None:
+    assert (_tidy(Ended(status, said + "KeyboardInterrupt\n", 0.1)) == []) == fine
 
 
 def test_what_a_fault_leaves_is_cleared_away(harness: Harness) -> None:

@@ -31,6 +31,17 @@ def test_what_is_not_clear_stays_alone() -> None:
     assert (pairs, alone, unused) == ({}, ["x.lab"], ["a/x.mp3", "b/x.mp3"])
 
 
+def test_what_belongs_to_one_file_by_its_place_is_no_other_ones() -> None:
+    """Albums whose tracks are called 01, with one recording missing."""
+    pairs, alone, unused = found(["a/01.lab", "b/01.lab"], ["a/01.mp3"])
+    assert (pairs, alone, unused) == ({"a/01.lab": "a/01.mp3"}, ["b/01.lab"], [])
+
+
+def test_two_files_of_a_stem_do_not_share_what_lies_elsewhere() -> None:
+    pairs, alone, unused = found(["a/01.lab", "b/01.lab"], ["c/01.mp3"])
+    assert (pairs, alone, unused) == ({}, ["a/01.lab", "b/01.lab"], ["c/01.mp3"])
+
+
 def test_of_two_files_in_one_place_the_first_is_taken() -> None:
     assert found(["x.lab"], ["x.flac", "x.mp3"])[0] == {"x.lab": "x.flac"}
 

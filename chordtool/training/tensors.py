@@ -84,7 +84,7 @@ def to_tensors(
     if augmented_for is not None and augment.is_on(augmented_for[0]):
         config, epoch = augmented_for
         draws = augment.draw(config, epoch, batch.index, device)
-        x = augment.augment(x, draws, config, front_end.bins_per_octave)
+        x = augment.augment(_quietly_padded(x, inside), draws, config, front_end.bins_per_octave)
     x = (x - front_end.mean) / front_end.std
     if draws is not None and augmented_for is not None:
         x = augment.mask(x, draws, augmented_for[0])
@@ -96,3 +96,16 @@ def to_tensors(
         teacher=batch.teacher,
         has_teacher=inside & batch.has_teacher[:, None] if taught else None,
     )
+
+
+def _quietly_padded(x: Tensor, inside: Tensor) -> Tensor:
+    """Features whose padding is as quiet as their quietest bin.
+
+    Padding is 0, which as a log magnitude is loud: noise and what rings on would be measured by it.
+
+    Args:
+        x: log magnitudes [batch, frames, bins].
+        inside: bool [batch, frames], false where padded.
+    """
+    quietest = x.masked_fill(~inside[..., None], torch.inf).amin((1, 2), keepdim=True)
+    return torch.where(inside[..., None], x, quietest)

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from chordtool.frontend import FrontEnd
+from chordtool.training.tensors import OnDevice, Tensors, to_tensors
+from tests.training.made import config
+
+FRAMES = 20
+SETTINGS: list[dict[str, Any]] = [
+    {"sustain": 1.0},
+    {"noise_db": 30.0},
+    {"gain_db": 6.0, "eq_db": 6.0, "detune_cents": 20.0},
+]
+
+
+def batch(padded: int, level: float) -> OnDevice:
+    """Eight segments of the same music, with some frames of padding behind it."""
+    drawn = np.random.default_rng(0).normal(level, 1.0, (8, FRAMES, FrontEnd().n_bins))
+    features = np.zeros((8, FRAMES + padded, FrontEnd().n_bins), np.float16)
+    features[:, :FRAMES] = drawn
+    return OnDevice(
+        torch.from_numpy(features), torch.zeros(features.shape[:2], dtype=torch.int16),
+        torch.full((8,), FRAMES), torch.ones(8), torch.zeros(8), None,
+        torch.zeros(8, dtype=torch.bool), np.arange(8),
+    )  # fmt: skip
+
+
+def heard(padded: int, level: float, **settings: Any) -> Tensors:
+    return to_tensors(batch(padded, level), FrontEnd(), augmented_for=(config(**settings), 0))
+
+
+@pytest.mark.parametrize("level", [-2.0, -8.0], ids=["loud", "quiet"])
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: "+".join(s))
+def test_augmentation_does_not_take_padding_for_music(
+    settings: dict[str, Any], level: float
+) -> None:
+    alone = heard(0, level, **settings).features
+    padded = heard(7, level, **settings).features
+    assert not torch.equal(alone, to_tensors(batch(0, level), FrontEnd()).features)
+    torch.testing.assert_close(padded[:, :FRAMES], alone)
+    assert not padded[:, FRAMES:].any()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from songs import SONG
 
 from chordtool.errors import ChordtoolError, FormatError, LabelError
-from chordtool.formats import FormatOptions, read_transcription, reading, render
+from chordtool.formats import FormatOptions, read_segments, read_transcription, reading, render
 from chordtool.formats.jams import read_jams
 from chordtool.formats.json_document import read_json
 from chordtool.formats.lab import read_lab
@@ -127,6 +127,41 @@ def test_a_recording_is_not_taken_for_a_broken_label_file(tmp_path: Path, name: 
     with pytest.raises(FormatError, match="holds no text") as caught:
         read_transcription(file)
     assert "chordtool transcribe" in caught.value.hint
+
+
+GAPPY_JAMS = {
+    "annotations": [
+        {
+            "namespace": "chord",
+            "data": [
+                {"time": 10.0, "duration": 10.0, "value": "C"},
+                {"time": 25.0, "duration": 5.0, "value": "G"},
+            ],
+        }
+    ],
+    "file_metadata": {"duration": 60.0},
+}
+GAPPY_JSON = {
+    **JSON, "seconds": 60.0, "beats": [], "downbeats": [],
+    "segments": [
+        {"start": 10.0, "end": 20.0, "label": "C"}, {"start": 25.0, "end": 30.0, "label": "G"},
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("song.lab", "10 20 C\n20 20 A\n25 30 G\n"),
+        ("song.jams", json.dumps(GAPPY_JAMS)),
+        ("song.json", json.dumps(GAPPY_JSON)),
+    ],
+)
+def test_what_a_file_does_not_label_is_no_segment(tmp_path: Path, name: str, content: str) -> None:
+    file = tmp_path / name
+    file.write_text(content)
+    assert read_segments(file) == (Segment(10, 20, "C"), Segment(25, 30, "G"))
+    assert [s.label for s in read_transcription(file).segments][:4] == ["N", "C", "N", "G"]
 
 
 def test_a_format_that_cannot_be_read_back_says_so(tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ from typing import Final
 
 from chordtool.audio import find_audio
 from chordtool.errors import ChordtoolError, UsageError
-from chordtool.formats import read_transcription
-from chordtool.formats.lab import read_lab_segments
+from chordtool.formats import read_segments
 from chordtool.matching import Matches, match_by_name
 from chordtool.segments import Segment
 
@@ -103,11 +102,9 @@ def read_references(folder: Path) -> References:
 
 
 def _read_reference(path: Path) -> tuple[Segment, ...]:
-    segments = read_transcription(path).segments
-    if path.suffix.lower() == ".lab":
-        # What comes before the first line is not annotated, so it cannot be right or wrong.
-        segments = tuple(read_lab_segments(path.read_bytes()))
-    if not any(segment.seconds > 0 for segment in segments):
+    # What comes before the first segment is not annotated, so it cannot be right or wrong.
+    segments = read_segments(path)
+    if not segments:
         raise UsageError(f"{path} labels nothing.", hint="It has no segment with a length.")
     return segments
 
@@ -125,7 +122,7 @@ def read_estimates(
     failures: list[Failure] = []
     for reference, path in matches.pairs:
         try:
-            found[references.name_of(reference)] = read_transcription(path).segments
+            found[references.name_of(reference)] = read_segments(path)
         except ChordtoolError as error:
             failures.append(Failure.of(path, error))
     return found, matches, failures

@@ -75,8 +75,8 @@ class SongScorer:
         """Score an estimate as ``mir_eval.chord.evaluate`` does.
 
         What counts is the time from the start of the first segment of the reference to the end
-        of its last one. Where the estimate has nothing there, and in gaps between segments of
-        either, the chord is ``N``.
+        of its last one. Before its first segment and after its last one the estimate has ``N``
+        there. A gap between segments, of either, belongs to the chord before it.
 
         Args:
             reference: in order, not overlapping; at least one segment with a length.
@@ -89,7 +89,7 @@ class SongScorer:
         start, end = _span(reference)
         ref = _Track(reference, start, end)
         est = _Track(estimate, start, end)
-        bounds = np.unique(np.concatenate([ref.bounds, est.bounds]))
+        bounds = np.unique(np.concatenate([ref.intervals, est.intervals]))
         durations = np.diff(bounds)
         ref_labels, est_labels = ref.at(bounds[:-1]), est.at(bounds[:-1])
         compared = self._compare(ref_labels, est_labels)
@@ -117,34 +117,36 @@ class SongScorer:
 
 
 class _Track:
-    """Segments cropped and filled up to a span: bounds, and a strict label between each two."""
+    """Segments cropped and filled up to a span: intervals, and a strict label of each."""
 
     def __init__(self, segments: Sequence[Segment], start: float, end: float) -> None:
-        bounds, labels = [start], []
+        intervals: list[tuple[float, float]] = []
+        labels, now = [], start
         for segment in segments:
-            begun = max(segment.start, bounds[-1])
-            ended = min(segment.end, end)
+            begun, ended = max(segment.start, now), min(segment.end, end)
             if ended <= begun:
                 continue
-            if begun > bounds[-1]:
-                bounds.append(begun)
+            if begun > now and not intervals:
+                intervals.append((now, begun))
                 labels.append(NO_CHORD)
-            bounds.append(ended)
+            intervals.append((begun, ended))
             labels.append(mended(segment.label))
-        if bounds[-1] < end:
-            bounds.append(end)
+            now = ended
+        if now < end:
+            intervals.append((now, end))
             labels.append(NO_CHORD)
-        self.bounds = np.array(bounds)
+        self.intervals = np.array(intervals)
         self.labels = labels
 
     def at(self, times: NDArray[np.float64]) -> list[str]:
-        indices = np.searchsorted(self.bounds, times, side="right") - 1
+        indices = np.searchsorted(self.intervals[:, 0], times, side="right") - 1
         return [self.labels[i] for i in indices]
 
     def merged(self) -> NDArray[np.float64]:
         """Intervals, neighbours of the same chord joined, float64 [n, 2]."""
-        intervals = np.stack([self.bounds[:-1], self.bounds[1:]], axis=1)
-        joined: NDArray[np.float64] = mir_eval.chord.merge_chord_intervals(intervals, self.labels)
+        joined: NDArray[np.float64] = mir_eval.chord.merge_chord_intervals(
+            self.intervals, self.labels
+        )
         return joined
 
 

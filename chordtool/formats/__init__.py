@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from chordtool import plugins
 from chordtool.errors import ChordtoolError, FormatError, UsageError
 from chordtool.formats.base import Format, FormatOptions
 from chordtool.formats.reading import MAX_BYTES
-from chordtool.segments import Transcription
+from chordtool.segments import Segment, Transcription
 
 __all__ = [
     "GROUP",
@@ -18,12 +19,14 @@ __all__ = [
     "FormatOptions",
     "format_for_path",
     "load_format",
+    "read_segments",
     "read_transcription",
     "render",
     "spare_terminal",
 ]
 
 GROUP = "chordtool.formats"
+_T = TypeVar("_T")
 
 
 def load_format(name: str) -> Format:
@@ -131,6 +134,36 @@ def read_transcription(path: Path) -> Transcription:
         FormatError: the file cannot be read, or not as a transcription.
         LabelError: it has a label that is not a chord.
     """
+
+    def whole(reader: Format, data: bytes) -> Transcription:
+        assert reader.read is not None, "_reader_for chooses among formats that read"
+        return reader.read(data)
+
+    return _read(path, whole)
+
+
+def read_segments(path: Path) -> tuple[Segment, ...]:
+    """What a file of chords labels, in order; where it labels nothing, nothing is made up.
+
+    Raises:
+        FormatError, LabelError: as :func:`read_transcription`.
+    """
+
+    def labelled(reader: Format, data: bytes) -> tuple[Segment, ...]:
+        if reader.read_segments is not None:
+            return tuple(reader.read_segments(data))
+        assert reader.read is not None, "_reader_for chooses among formats that read"
+        return reader.read(data).segments
+
+    return _read(path, labelled)
+
+
+def _read(path: Path, how: Callable[[Format, bytes], _T]) -> _T:
+    """Read a file in its format.
+
+    Raises:
+        FormatError, LabelError: it cannot be read, and why; the file is named.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -145,15 +178,13 @@ def read_transcription(path: Path) -> Transcription:
             hint="If it is a recording, chordtool transcribe writes its chords down.",
         )
     try:
-        found = reader.read(data) if reader.read is not None else None
+        return how(reader, data)
     except ChordtoolError as error:
         raise type(error)(f"{path}: {error.message}", hint=error.hint) from error
     except (Exception, SystemExit) as error:  # whatever a plug-in does
         raise FormatError(
             f"{path}: the format {reader.name!r} failed: {type(error).__name__}: {error}."
         ) from error
-    assert found is not None, "_reader_for chooses among formats that read"
-    return found
 
 
 def _reader_for(path: Path, data: bytes) -> Format:

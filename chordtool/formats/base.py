@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chordtool.segments import Transcription
+from chordtool.segments import Segment, Transcription
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,9 @@ class Format:
     """Raises FormatError if the transcription cannot be written this way."""
     read: Callable[[bytes], Transcription] | None = None
     """Raises FormatError or LabelError; ``None`` if the format cannot be read back."""
+    read_segments: Callable[[bytes], Sequence[Segment]] | None = None
+    """What the file labels, in order, with the gaps that it leaves; raises as ``read`` does.
+    ``None`` if ``read`` makes nothing up."""
     binary: bool = False
     """Whether the result is not text, so that a terminal should not see it."""
     joinable: bool = False

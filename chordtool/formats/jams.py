@@ -14,7 +14,15 @@ from typing import Any, Final
 from chordtool.errors import FormatError
 from chordtool.formats.base import Format, FormatOptions
 from chordtool.formats.json_document import alternatives_of, read_alternatives
-from chordtool.formats.reading import MAX_SEGMENTS, load_json, member, probability, seconds, tiled
+from chordtool.formats.reading import (
+    MAX_SEGMENTS,
+    in_order,
+    load_json,
+    member,
+    probability,
+    seconds,
+    tiled,
+)
 from chordtool.formats.text import artist_of, clean, harte_labels, harte_spelling, title_of
 from chordtool.segments import Alternative, Segment, Transcription
 from chordtool.spelling import estimate_key
@@ -133,13 +141,32 @@ def _rounded(value: float) -> float:
 
 
 def read_jams(data: bytes) -> Transcription:
-    """Read the first chord annotation of a JAMS file.
+    """Read the first chord annotation of a JAMS file, as long as the recording; gaps are ``N``.
 
     Raises:
         FormatError: it is no JAMS file, or has no chords.
         LabelError: a label is not a chord.
     """
     document = load_json(data)
+    segments = _read_chords(document)
+    about = member(document, "file_metadata", dict, {})
+    total = seconds(about.get("duration") or 0.0, "The duration of the JAMS file")
+    whole, total = tiled(segments, total)
+    tags = {k: about[k] for k in ("title", "artist") if isinstance(about.get(k), str) and about[k]}
+    beats, downbeats = _read_beats(document)
+    return Transcription(whole, total, beats=beats, downbeats=downbeats, metadata=tags)
+
+
+def read_jams_segments(data: bytes) -> tuple[Segment, ...]:
+    """What the first chord annotation of a JAMS file labels; there may be gaps.
+
+    Raises:
+        FormatError, LabelError: as :func:`read_jams`.
+    """
+    return in_order(_read_chords(load_json(data)))
+
+
+def _read_chords(document: Any) -> list[Segment]:
     annotation = next(
         (
             a
@@ -158,13 +185,7 @@ def read_jams(data: bytes) -> Transcription:
     segments = [
         _segment(observation, ranked[n], n + 1) for n, observation in enumerate(observations)
     ]
-    segments.sort(key=lambda s: s.start)
-    about = member(document, "file_metadata", dict, {})
-    total = seconds(about.get("duration") or 0.0, "The duration of the JAMS file")
-    whole, total = tiled(segments, total)
-    tags = {k: about[k] for k in ("title", "artist") if isinstance(about.get(k), str) and about[k]}
-    beats, downbeats = _read_beats(document)
-    return Transcription(whole, total, beats=beats, downbeats=downbeats, metadata=tags)
+    return sorted(segments, key=lambda s: s.start)
 
 
 def _observations(annotation: dict[str, Any]) -> list[dict[str, Any]]:
@@ -222,4 +243,5 @@ JAMS = Format(
     description="JSON Annotated Music Specification, with confidence and alternatives",
     write=write_jams,
     read=read_jams,
+    read_segments=read_jams_segments,
 )

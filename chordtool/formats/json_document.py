@@ -14,6 +14,7 @@ from chordtool.errors import FormatError
 from chordtool.formats.base import Format, FormatOptions
 from chordtool.formats.reading import (
     MAX_SEGMENTS,
+    in_order,
     load_json,
     member,
     probability,
@@ -97,24 +98,12 @@ def read_json(data: bytes) -> Transcription:
         FormatError: it is no such document, or of a version that this program does not know.
         LabelError: a label is not a chord.
     """
-    document = load_json(data)
-    if not isinstance(document, dict) or document.get("kind") != KIND:
-        raise FormatError(
-            "The file is JSON, but no transcription.", hint=f'Its "kind" would be "{KIND}".'
-        )
-    if document.get("version") != VERSION or isinstance(document["version"], bool):
-        raise FormatError(
-            "The transcription is of a version that this program does not know.",
-            hint=f"It knows version {VERSION}; a newer chordtool may read it.",
-        )
-    items = member(document, "segments", list)
-    if len(items) > MAX_SEGMENTS:
-        raise FormatError(f"The file has more than {MAX_SEGMENTS:,} segments.")
+    document = _load(data)
     vocabulary = member(document, "vocabulary", str, "large")
     if vocabulary not in VOCABULARIES:
         raise FormatError("The transcription names a vocabulary that does not exist.")
     total = seconds(member(document, "seconds", (int, float)), "The length")
-    whole, total = tiled([_read_segment(item, n) for n, item in enumerate(items, 1)], total)
+    whole, total = tiled(_read_segments(document), total)
     beats = _times(member(document, "beats", list, []), "beats")
     downbeats = _times(member(document, "downbeats", list, []), "downbeats")
     if not set(downbeats) <= set(beats):
@@ -129,6 +118,36 @@ def read_json(data: bytes) -> Transcription:
         downbeats=downbeats,
         metadata=_metadata(member(document, "metadata", dict, {})),
     )
+
+
+def read_json_segments(data: bytes) -> tuple[Segment, ...]:
+    """What such a document labels; there may be gaps.
+
+    Raises:
+        FormatError, LabelError: as :func:`read_json`.
+    """
+    return in_order(_read_segments(_load(data)))
+
+
+def _load(data: bytes) -> Any:
+    document = load_json(data)
+    if not isinstance(document, dict) or document.get("kind") != KIND:
+        raise FormatError(
+            "The file is JSON, but no transcription.", hint=f'Its "kind" would be "{KIND}".'
+        )
+    if document.get("version") != VERSION or isinstance(document["version"], bool):
+        raise FormatError(
+            "The transcription is of a version that this program does not know.",
+            hint=f"It knows version {VERSION}; a newer chordtool may read it.",
+        )
+    return document
+
+
+def _read_segments(document: Any) -> list[Segment]:
+    items = member(document, "segments", list)
+    if len(items) > MAX_SEGMENTS:
+        raise FormatError(f"The file has more than {MAX_SEGMENTS:,} segments.")
+    return [_read_segment(item, number) for number, item in enumerate(items, 1)]
 
 
 def _read_segment(item: Any, number: int) -> Segment:
@@ -181,6 +200,7 @@ JSON = Format(
     description="everything known, with confidence and alternatives, after a published schema",
     write=write_json,
     read=read_json,
+    read_segments=read_json_segments,
 )
 
 JSONL = Format(

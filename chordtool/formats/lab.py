@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chordtool.errors import FormatError
 from chordtool.formats.base import Format, FormatOptions
-from chordtool.formats.reading import SLACK_SECONDS, seconds, tiled
+from chordtool.formats.reading import SLACK_SECONDS, in_order, seconds, tiled
 from chordtool.formats.text import harte_labels
 from chordtool.segments import Segment, Transcription
 from chordtool.vocabulary import parse
@@ -43,6 +43,15 @@ def read_lab_segments(data: bytes) -> list[Segment]:
     return segments
 
 
+def read_lab_in_order(data: bytes) -> tuple[Segment, ...]:
+    """The lines that have a length, one after the other; there may be gaps.
+
+    Raises:
+        FormatError, LabelError: as :func:`read_lab`.
+    """
+    return in_order(read_lab_segments(data))
+
+
 def _segment(parts: list[str], number: int, previous_end: float) -> Segment:
     try:
         start, end = float(parts[0]), float(parts[1])
@@ -68,4 +77,5 @@ LAB = Format(
     description="MIREX label file: start, end, Harte label",
     write=write_lab,
     read=read_lab,
+    read_segments=read_lab_in_order,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final, NoReturn
 
 from chordtool.errors import FormatError
@@ -87,11 +88,35 @@ def _number(value: Any, what: str, largest: float) -> float:
     return float(value)
 
 
+def in_order(segments: Sequence[Segment]) -> tuple[Segment, ...]:
+    """Segments one after the other, where the file labels something and nowhere else.
+
+    Overlaps within :data:`SLACK_SECONDS` are cut; segments without length are left out.
+
+    Args:
+        segments: in the order of the file.
+
+    Raises:
+        FormatError: a segment overlaps the one before it, or there are too many.
+    """
+    if len(segments) > MAX_SEGMENTS:
+        raise FormatError(f"The file has more than {MAX_SEGMENTS:,} segments.")
+    found: list[Segment] = []
+    now = 0.0
+    for number, segment in enumerate(segments, 1):
+        if segment.start < now - SLACK_SECONDS:
+            raise FormatError(f"Segment {number} of the file overlaps the one before it.")
+        if segment.end > max(now, segment.start):
+            found.append(replace(segment, start=max(now, segment.start)))
+            now = segment.end
+    return tuple(found)
+
+
 def tiled(segments: Sequence[Segment], total: float = 0.0) -> tuple[tuple[Segment, ...], float]:
     """Segments that tile the recording, from ones that may have small faults.
 
-    Gaps become ``N``, as ``mir_eval`` has it; overlaps within :data:`SLACK_SECONDS` are cut;
-    segments without length are left out.
+    Gaps become ``N``, but those within :data:`SLACK_SECONDS`, over which the next segment begins
+    earlier; otherwise as :func:`in_order`.
 
     Args:
         segments: in the order of the file.
@@ -103,21 +128,14 @@ def tiled(segments: Sequence[Segment], total: float = 0.0) -> tuple[tuple[Segmen
     Raises:
         FormatError: a segment overlaps the one before it, or there are too many.
     """
-    if len(segments) > MAX_SEGMENTS:
-        raise FormatError(f"The file has more than {MAX_SEGMENTS:,} segments.")
     whole: list[Segment] = []
     now = 0.0
-    for number, segment in enumerate(segments, 1):
-        if segment.start < now - SLACK_SECONDS:
-            raise FormatError(f"Segment {number} of the file overlaps the one before it.")
+    for segment in in_order(segments):
         if segment.start > now + SLACK_SECONDS:
             whole.append(Segment(now, segment.start, "N"))
             now = segment.start
-        if segment.end > now:
-            whole.append(
-                Segment(now, segment.end, segment.label, segment.confidence, segment.alternatives)
-            )
-            now = segment.end
+        whole.append(replace(segment, start=now))
+        now = segment.end
     if total > now + SLACK_SECONDS:
         whole.append(Segment(now, total, "N"))
         now = total

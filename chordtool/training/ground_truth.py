@@ -25,8 +25,7 @@ from chordtool.corpus.ensemble import Ensemble
 from chordtool.errors import ChordtoolError, TrainingError
 from chordtool.evaluation.files import label_files
 from chordtool.files import atomic_write
-from chordtool.formats import read_transcription
-from chordtool.formats.lab import read_lab_segments
+from chordtool.formats import read_segments
 from chordtool.frontend import FrontEnd
 from chordtool.matching import Matches, match_by_name
 from chordtool.segments import Segment
@@ -71,17 +70,14 @@ def read_labels(path: Path) -> tuple[Segment, ...]:
         TrainingError: it cannot be read, does not parse, overlaps itself or runs backwards.
     """
     try:
-        segments = read_transcription(path).segments
-        if path.suffix.lower() == ".lab":
-            # As a transcription its gaps would be N, which the student would learn.
-            segments = tuple(read_lab_segments(path.read_bytes()))
+        # As a transcription its gaps would be N, which the student would learn.
+        return read_segments(path)
     except ChordtoolError as error:
         why = error.message.removeprefix(f"{path}: ")
         raise TrainingError(
             f"The labels {path} cannot be used: {why}",
             hint=error.hint or "Mend the file, or move it away.",
         ) from None
-    return segments
 
 
 def label_frames(segments: Sequence[Segment], front_end: FrontEnd, n_frames: int) -> Labels:

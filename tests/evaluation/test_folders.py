@@ -18,7 +18,7 @@ from chordtool.errors import UsageError
 from chordtool.evaluation import Bootstrap, evaluate
 from chordtool.evaluation.folders import Request, evaluate_folders
 from chordtool.evaluation.report import to_csv, to_document, write_plot
-from chordtool.formats import read_transcription
+from chordtool.formats import read_segments
 from chordtool.transcriber import Transcriber
 from evaluation.made import song, worse, write
 
@@ -42,8 +42,8 @@ def estimates(tmp_path: Path, labels: Path) -> Path:
 def test_folders_score_what_their_segments_score(labels: Path, estimates: Path) -> None:
     names = ("one", "two", "sub/three")
     expected = evaluate(
-        {n: read_transcription(labels / f"{n}.lab").segments for n in names},
-        {n: read_transcription(estimates / f"{n}.lab").segments for n in names},
+        {n: read_segments(labels / f"{n}.lab") for n in names},
+        {n: read_segments(estimates / f"{n}.lab") for n in names},
         bootstrap=QUICK,
     )
     found = evaluate_folders(Request(labels, estimates=(estimates,), bootstrap=QUICK))
@@ -129,7 +129,7 @@ def test_models_are_scored_on_what_they_hear(
         name: Transcriber(students[0]).transcribe(recordings / f"{Path(name).name}.flac").segments
         for name in ("one", "two", "sub/three")
     }
-    references = {name: read_transcription(labels / f"{name}.lab").segments for name in heard}
+    references = {name: read_segments(labels / f"{name}.lab") for name in heard}
     expected = evaluate(references, heard, bootstrap=QUICK)
     assert found.comparison.systems["student0"].intervals == expected.intervals
 

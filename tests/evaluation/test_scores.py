@@ -21,22 +21,14 @@ Segments = tuple[Segment, ...]
 
 
 def by_hand(reference: Segments, estimate: Segments) -> dict[str, float]:
-    """What mir_eval says; gaps in the estimate are given to it as N."""
-    intervals, labels, now = [], [], reference[0].start
-    for segment in estimate:
-        if segment.start > now:
-            intervals.append([now, segment.start])
-            labels.append("N")
-        intervals.append([segment.start, segment.end])
-        labels.append(segment.label)
-        now = segment.end
+    """What mir_eval says."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scores: dict[str, float] = mir_eval.chord.evaluate(
             np.array([[s.start, s.end] for s in reference]),
             [s.label for s in reference],
-            np.array(intervals),
-            labels,
+            np.array([[s.start, s.end] for s in estimate]),
+            [s.label for s in estimate],
         )
     return scores
 
@@ -148,11 +140,26 @@ def test_time_before_the_first_label_does_not_count() -> None:
     assert one(late, estimate).seconds == 2.0
 
 
-def test_gaps_are_no_chord() -> None:
-    gappy = (Segment(0, 1, "C"), Segment(2, 3, "C"))
-    assert one(gappy, chords("C N C"))["tetrads"].value == 1.0
-    assert one(chords("C N C"), gappy)["tetrads"].value == 1.0
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.sets(st.integers(1, 10)), st.sets(st.integers(1, 10)))
+def test_gaps_are_what_mir_eval_takes_them_for(seed: int, ours: set[int], other: set[int]) -> None:
+    whole = song(seed, n=12)
+    reference = tuple(s for n, s in enumerate(whole) if n not in ours)
+    estimate = tuple(s for n, s in enumerate(worse(whole, seed, 0.3)) if n not in other)
+    assert_as_by_hand(reference, estimate)
+
+
+def test_a_gap_belongs_to_the_chord_before_it_and_the_ends_to_none() -> None:
+    gappy = (Segment(1, 2, "C"), Segment(3, 4, "G"))
+    assert one(chords("N C C G N"), gappy)["tetrads"].value == 1.0
+    assert one(gappy, chords("N C C G N"))["tetrads"].value == 1.0
     assert one(chords("C C C"), ())["root"].value == 0.0
+
+
+def test_rounded_times_are_no_chord_of_their_own() -> None:
+    gappy = tuple(Segment(n, n + 0.999, label) for n, label in enumerate(("C", "A:min", "G")))
+    scores = one(gappy, gappy)
+    assert scores["acqa"].value == scores["root"].value == 1.0
 
 
 def test_nothing_in_common_is_an_error() -> None:

@@ -113,6 +113,18 @@ class Batch:
         return len(self.labels)
 
 
+def segment_starts(n_frames: int, step: int, *, tail: bool) -> NDArray[np.int64]:
+    """The first frames of a recording's segments, int64 [segments], one at least.
+
+    Args:
+        n_frames: of the recording.
+        step: frames from one start to the next.
+        tail: whether what is left at the end becomes a segment even if it is shorter than half a
+            step, and so mostly padding.
+    """
+    return np.arange(0, max(1, n_frames - (0 if tail else step // 2)), step, dtype=np.int64)
+
+
 @dataclass
 class Segments:
     """All segments of some sources, and how to draw and read them.
@@ -145,11 +157,9 @@ class Segments:
             if self.training:
                 _check_spare(source, self.config, low, high)
             for track in source.tracks:
-                # A tail of less than half a stride is mostly padding: it is validated on only.
-                end = track.n_frames - (step // 2 if self.training else 0)
-                begins = np.arange(0, max(1, end), step)
+                begins = segment_starts(track.n_frames, step, tail=not self.training)
                 owners.append(np.full(len(begins), position, np.int64))
-                starts.append(begins.astype(np.int64))
+                starts.append(begins)
                 origins.append(np.full(len(begins), number, np.int64))
                 self.low[position] = low
                 position += 1

@@ -26,6 +26,7 @@ from chordtool.training.labelled_corpus import (
 )
 from chordtool.training.progress import Listener, Silent
 from chordtool.training.sources import corpus_source, replayed, weights_for
+from chordtool.training.split import read_split, split_songs
 from chordtool.training.starting import starting_weights
 from chordtool.training.state import Outcome
 
@@ -78,8 +79,11 @@ def _sources(
     labelled = _labelled(config, folder, start, told)
     if here.leads:
         here.wait()
+    if not config.replay:
+        return labelled
     corpora = [corpus_source(path, song_pattern=config.song_pattern) for path in config.replay]
-    return labelled + replayed(corpora, labelled, config.replay_share, config.stride)
+    trained = split_songs(labelled, config, read_split(config.split)).train
+    return labelled + replayed(corpora, trained, config.replay_share, config.stride)
 
 
 def _labelled(

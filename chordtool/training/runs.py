@@ -28,7 +28,7 @@ from chordtool.training.judge import judge
 from chordtool.training.loop import Trainer
 from chordtool.training.progress import Listener
 from chordtool.training.report import write_report
-from chordtool.training.split import Split, split_songs
+from chordtool.training.split import Split, read_split, split_songs
 from chordtool.training.state import TIME, Outcome
 from chordtool.vocabulary import N_CLASSES
 
@@ -39,7 +39,6 @@ LOCK: Final = ".lock"
 _OURS: Final = (
     checkpoint.STATE, checkpoint.BEST, checkpoint.LAST, CONFIG, SPLIT, "metrics.csv", REPORT,
 )  # fmt: skip
-MAX_SPLIT_BYTES: Final = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def execute(
         TrainingError: the data cannot be used, or the run fails.
         KeyboardInterrupt: it was interrupted; its state is saved.
     """
-    split = split_songs(sources, config, _given_split(config.split))
+    split = split_songs(sources, config, read_split(config.split))
     student, card = _student(config, split, start, folder)
     train = Segments(split.train, config, card.front_end)
     if len(train) == 0:
@@ -232,32 +231,6 @@ def _described(train: Segments, validation: Segments, split: Split) -> str:
         f"{part('Training on', train)}, {len(train)} segments; "
         f"{part('validating on', validation)}; {test} put aside for testing."
     )
-
-
-def _given_split(path: str | None) -> dict[str, list[str]] | None:
-    """A split that was written down.
-
-    Raises:
-        UsageError: the file is not one.
-    """
-    if path is None:
-        return None
-    hint = "It is JSON like the split.json of a run: train, validation, test, lists of names."
-    try:
-        file = Path(path)
-        if file.stat().st_size > MAX_SPLIT_BYTES:
-            raise ValueError
-        document = json.loads(file.read_text(encoding="utf-8"))
-        parts = {str(k): [str(n) for n in v] for k, v in document.items() if isinstance(v, list)}
-        if len(parts) != len(document):
-            raise ValueError
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.", hint=hint) from None
-    except (ValueError, AttributeError, RecursionError):
-        raise UsageError(f"{path} is not a split.", hint=hint) from None
-    if set(parts) - {"train", "validation", "test"} or not parts:
-        raise UsageError(f"{path} is not a split.", hint=hint)
-    return parts
 
 
 def _write_json(path: Path, document: Any) -> None:

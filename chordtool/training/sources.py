@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from chordtool.corpus import Corpus
 from chordtool.corpus.recording import METADATA_KEY
 from chordtool.errors import TrainingError, UsageError
 from chordtool.training import slices
-from chordtool.training.data import Source, Track
+from chordtool.training.data import Source, Track, segment_starts
 
 
 def corpus_source(
@@ -137,10 +137,17 @@ def weights_for(names: tuple[str, ...], given: tuple[float, ...]) -> tuple[float
 
 
 def replayed(
-    corpora: list[Source], labelled: list[Source], share: float, stride: int
+    corpora: Sequence[Source], labelled: Sequence[Source], share: float, stride: int
 ) -> list[Source]:
     """Corpora weighted so that ``share`` of an epoch's segments comes from them; they are never
-    put aside for validation."""
+    put aside for validation.
+
+    Args:
+        corpora: what is replayed.
+        labelled: what is trained on beside them, without the songs that validate.
+        share: 0..1, less than 1.
+        stride: frames from one segment's start to the next.
+    """
     own = sum(s.weight * _segments(s, stride) for s in labelled)
     others = sum(_segments(s, stride) for s in corpora)
     weight = own * share / (1.0 - share) / max(1, others)
@@ -148,4 +155,4 @@ def replayed(
 
 
 def _segments(source: Source, stride: int) -> int:
-    return sum(max(1, math.ceil(t.n_frames / stride)) for t in source.tracks)
+    return sum(len(segment_starts(t.n_frames, stride, tail=False)) for t in source.tracks)

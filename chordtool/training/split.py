@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 
-from chordtool.errors import TrainingError
+from chordtool.errors import TrainingError, UsageError
 from chordtool.training.config import TrainConfig
 from chordtool.training.data import Source, Track
+
+MAX_SPLIT_BYTES: Final = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -84,3 +89,29 @@ def _empty(part: str, n_songs: int) -> TrainingError:
         f"The {part} split is empty: there are {n_songs} songs.",
         hint="Give more songs, or other values of --validation-share and --test-share.",
     )
+
+
+def read_split(path: str | None) -> dict[str, list[str]] | None:
+    """A split that was written down; ``None`` without a path.
+
+    Raises:
+        UsageError: the file is not one.
+    """
+    if path is None:
+        return None
+    hint = "It is JSON like the split.json of a run: train, validation, test, lists of names."
+    try:
+        file = Path(path)
+        if file.stat().st_size > MAX_SPLIT_BYTES:
+            raise ValueError
+        document = json.loads(file.read_text(encoding="utf-8"))
+        parts = {str(k): [str(n) for n in v] for k, v in document.items() if isinstance(v, list)}
+        if len(parts) != len(document):
+            raise ValueError
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", hint=hint) from None
+    except (ValueError, AttributeError, RecursionError):
+        raise UsageError(f"{path} is not a split.", hint=hint) from None
+    if set(parts) - {"train", "validation", "test"} or not parts:
+        raise UsageError(f"{path} is not a split.", hint=hint)
+    return parts

@@ -17,8 +17,10 @@ from chordtool.models.card import ModelCard
 from chordtool.models.onnx import OnnxModel
 from chordtool.models.students import build
 from chordtool.training import checkpoint, runs
-from chordtool.training.config import FinetuneConfig, resolve
+from chordtool.training.config import FinetuneConfig, TrainConfig, resolve
+from chordtool.training.data import Segments, Source
 from chordtool.training.finetune import finetune
+from chordtool.training.split import read_split, split_songs
 from chordtool.training.starting import starting_weights
 from chordtool.training.state import ALL_EPOCHS
 from tests.training.made import SMALL, make_corpus, make_songs, write_song
@@ -85,6 +87,33 @@ def test_a_corpus_is_replayed_beside_the_labels(songs: Path, student: Path, tmp_
     assert len(split["validation"]) == 1
     card, _ = checkpoint.load_checkpoint(tmp_path / "run")
     assert [d["name"] for d in card.training["data"]] == ["songs", "corpus"]
+
+
+def test_replay_has_its_share_of_what_is_trained_on(
+    tmp_path: Path, student: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Songs that validate are no part of an epoch."""
+    (tmp_path / "labelled").mkdir()
+    for number in range(8):
+        write_song(tmp_path / "labelled" / f"mine-{number}", [1, 0], 4.0)
+    corpus = make_corpus(tmp_path / "corpus", n=12, frames=60)
+    setting = configured(
+        tmp_path / "labelled", student=str(student), replay=(str(corpus),), replay_share=0.5,
+        validation_share=0.5,
+    )  # fmt: skip
+    shares = []
+
+    def looked_at(
+        config: TrainConfig, sources: list[Source], start: runs.Start, *rest: Any
+    ) -> None:
+        train = Segments(split_songs(sources, config).train, config, start.card.front_end)
+        names = [track.song for track in train.tracks]
+        drawn = [names[owner] for owner in train.epoch(0).owner]
+        shares.append(sum(not name.startswith("mine") for name in drawn) / len(drawn))
+
+    monkeypatch.setattr(runs, "execute", looked_at)
+    finetune(setting, tmp_path / "run")
+    assert shares == [pytest.approx(0.5, abs=0.06)]
 
 
 def test_the_teacher_may_stand_beside_the_replayed_recordings_alone(
@@ -253,7 +282,7 @@ def test_from_scratch_with_an_unknown_architecture_is_one_sentence(
 def test_a_broken_split_is_one_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "split.json").write_text(text)
     with pytest.raises(UsageError, match="not a split"):
-        runs._given_split(str(tmp_path / "split.json"))
+        read_split(str(tmp_path / "split.json"))
 
 
 def test_a_split_of_another_run_is_kept(tmp_path: Path) -> None:

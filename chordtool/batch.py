@@ -12,7 +12,6 @@ from pathlib import Path
 from chordtool.errors import ChordtoolError, FormatError, UsageError
 from chordtool.files import atomic_write
 from chordtool.formats import FormatOptions, load_format, render
-from chordtool.models.onnx import OnnxModel
 from chordtool.segments import Transcription
 from chordtool.transcriber import Transcriber
 
@@ -240,8 +239,4 @@ class _Work:
 
 @lru_cache(maxsize=1)
 def _of_this_process(settings: Settings) -> Transcriber:
-    # Workers share the cores among recordings; a recording needs no second thread.
-    transcriber = settings.transcriber()
-    if isinstance(transcriber.model, OnnxModel):
-        transcriber.model.threads = 1
-    return transcriber
+    return settings.transcriber().beside_others()

@@ -124,6 +124,12 @@ class Transcriber:
             metadata=_tags(facts),
         )
 
+    def beside_others(self) -> Transcriber:
+        """Itself, for a worker process among several: they share the cores among recordings."""
+        if isinstance(self.model, OnnxModel):
+            self.model.threads = 1
+        return self
+
     def _decode(self, logits: Logits, seconds: float) -> tuple[Segment, ...]:
         if self.vocabulary != self.model.card.vocabulary:
             logits = reduce_logits(logits)

@@ -10,6 +10,7 @@ import typer
 
 from chordtool.commands import completion
 from chordtool.commands.transcribe import Vocabulary
+from chordtool.errors import UsageError
 
 
 def evaluate(
@@ -63,6 +64,8 @@ def evaluate(
     from chordtool.evaluation.report import to_csv, to_document, write_plot
     from chordtool.executors import default_jobs
 
+    if json and csv:
+        raise UsageError("Only one of --json and --csv can be the answer.", hint="Call it twice.")
     request = Request(
         labels=labels,
         models=tuple(model or ()),

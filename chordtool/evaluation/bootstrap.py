@@ -45,7 +45,8 @@ class Bootstrap:
         Args:
             statistics: from the weights of the songs, float64 [resamples, songs], how often each
                 was drawn, to the statistics, float64 [resamples, k].
-            n_songs: with fewer than two there are no ranges.
+            n_songs: how many there are. A statistic that fewer than two of them have alone says
+                nothing of other songs, and is without a range.
 
         Returns:
             k intervals.
@@ -60,12 +61,26 @@ class Bootstrap:
             count = min(at_once, self.resamples - start)
             weights = rng.multinomial(n_songs, np.full(n_songs, 1 / n_songs), count)
             drawn.append(statistics(weights.astype(np.float64)))
+        draws = np.concatenate(drawn)
+        draws[:, _songs_with(statistics, n_songs, at_once) < 2] = np.nan
         tail = (1 - CONFIDENCE) / 2
-        low, high = _quantiles(np.concatenate(drawn), (tail, 1 - tail))
+        low, high = _quantiles(draws, (tail, 1 - tail))
         return [
             Interval(float(v), float(a), float(b))
             for v, a, b in zip(values, low, high, strict=True)
         ]
+
+
+def _songs_with(
+    statistics: Callable[[NDArray[np.float64]], NDArray[np.float64]], n_songs: int, at_once: int
+) -> NDArray[np.int64]:
+    """How many songs have each statistic by themselves, int64 [k]."""
+    counts: NDArray[np.int64] | int = 0
+    for first in range(0, n_songs, at_once):
+        rows = min(at_once, n_songs - first)
+        alone = statistics(np.eye(rows, n_songs, first))
+        counts = counts + (~np.isnan(alone)).sum(axis=0)
+    return np.asarray(counts)
 
 
 def _quantiles(draws: NDArray[np.float64], at: tuple[float, float]) -> NDArray[np.float64]:

@@ -72,17 +72,12 @@ class Scores:
 
     @cached_property
     def qualities(self) -> dict[str, Interval]:
-        """Accuracy of each quality group that the references have, the root ignored.
-
-        What only one song has says nothing of other songs and is without a range.
-        """
+        """Accuracy of each quality group that the references have, the root ignored."""
         found = self.bootstrap.intervals(self.quality_accuracies, len(self.songs))
-        songs_with = np.sum([song.confusion.sum(axis=1) > 0 for song in self.songs], axis=0)
-        unknown = float("nan")
         return {
-            name: found[i] if songs_with[i] > 1 else Interval(found[i].value, unknown, unknown)
-            for i, name in enumerate(QUALITY_GROUPS)
-            if songs_with[i]
+            name: interval
+            for name, interval in zip(QUALITY_GROUPS, found, strict=True)
+            if not np.isnan(interval.value)
         }
 
     @cached_property
@@ -123,7 +118,8 @@ class Scores:
             UsageError: none of them is here.
         """
         wanted = set(names)
-        return Scores(_some(s for s in self.songs if s.name in wanted), self.bootstrap)
+        shared = (song for song in self.songs if song.name in wanted)
+        return Scores(_some(shared, "There is no song that all systems have."), self.bootstrap)
 
     @cached_property
     def _seconds(self) -> NDArray[np.float64]:
@@ -169,13 +165,12 @@ def evaluate(
     return Scores(_some(scored), bootstrap or Bootstrap())
 
 
-def _some(songs: Iterable[SongScore]) -> tuple[SongScore, ...]:
+def _some(
+    songs: Iterable[SongScore], nobody: str = "No song has both a reference and an estimate."
+) -> tuple[SongScore, ...]:
     found = tuple(songs)
     if not found:
-        raise UsageError(
-            "No song has both a reference and an estimate.",
-            hint="They belong together by name: song.lab and song.mp3.",
-        )
+        raise UsageError(nobody, hint="They belong together by name: song.lab and song.mp3.")
     return found
 
 

@@ -31,7 +31,7 @@ def hear(
     _transcriber(model, vocabulary)
     workers = min(n_jobs, len(recordings))
     executor: Executor = SerialExecutor() if workers <= 1 else ProcessExecutor(workers)
-    listen = partial(_listen, model, vocabulary)
+    listen = partial(_listen, model, vocabulary, workers > 1)
     try:
         for recording, found in executor.run(listen, recordings):
             if isinstance(found, Exception) and not isinstance(found, ChordtoolError):
@@ -42,8 +42,13 @@ def hear(
         _transcriber.cache_clear()
 
 
-def _listen(model: str, vocabulary: str | None, recording: Path) -> tuple[Segment, ...]:
-    return _transcriber(model, vocabulary).transcribe(recording).segments
+def _listen(
+    model: str, vocabulary: str | None, beside_others: bool, recording: Path
+) -> tuple[Segment, ...]:
+    transcriber = _transcriber(model, vocabulary)
+    if beside_others:
+        transcriber.beside_others()
+    return transcriber.transcribe(recording).segments
 
 
 @lru_cache(maxsize=1)

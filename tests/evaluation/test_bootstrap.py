@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from chordtool.evaluation import Bootstrap, evaluate
+from chordtool.evaluation.comparing import compare
 from evaluation.made import song, worse
 
 
@@ -63,9 +65,23 @@ def test_one_song_has_no_range() -> None:
     assert not scores["root"].excludes_zero
 
 
+def test_what_one_song_alone_has_is_without_a_range() -> None:
+    """Nine songs of suspended chords say nothing of major and minor."""
+    vague = tuple(replace(s, label="F:sus4") for s in song(0))
+    references = {"a": song(1), **{str(n): vague for n in range(9)}}
+    wrong = {**references, "a": worse(song(1), 0, 1.0)}
+    scored = {n: evaluate(references, e) for n, e in (("wrong", wrong), ("right", references))}
+    assert math.isnan(scored["wrong"]["majmin"].low)
+    assert not math.isnan(scored["wrong"]["root"].low)
+    difference = compare(scored).differences()["right"]
+    assert difference["majmin"].value > 0
+    assert not difference["majmin"].excludes_zero
+    assert math.isnan(difference["mean"].low)
+
+
 def test_draws_without_a_value_do_not_spoil_the_range() -> None:
     def sometimes(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        value = np.where(weights[:, 0] > 0, 0.25, np.nan)
+        value = np.where(weights[:, :2].any(axis=1), 0.25, np.nan)
         return np.column_stack([value, np.full(len(weights), np.nan)])
 
     known, unknown = Bootstrap(100).intervals(sometimes, 5)

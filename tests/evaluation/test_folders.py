@@ -266,8 +266,10 @@ def test_a_call_that_makes_no_sense_is_one_sentence_and_a_hint(
     assert run(["evaluate", "--labels", str(labels)]) == 2
     assert run(["evaluate", "--labels", str(tmp_path / "no"), "--model", "default"]) == 2
     assert run(["evaluate"]) == 2
+    call = ["evaluate", "--labels", str(labels), "--estimates", str(labels)]
+    assert run([*call, "--json", "--csv"]) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert [line.split(":")[0] for line in lines] == ["error", "hint"] * 3
+    assert [line.split(":")[0] for line in lines] == ["error", "hint"] * 4
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

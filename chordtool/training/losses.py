@@ -16,6 +16,7 @@ from chordtool.vocabulary import X_INDEX
 
 IGNORED = -100
 """Class index that torch's cross-entropy leaves out."""
+_SURELY_RIGHT = 1e-8
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class LossSums:
     soft: Tensor
     """Sum of the distillation loss over the frames with a teacher, tau squared included."""
     soft_count: Tensor
-    """Number of frames with a teacher."""
+    """Number of frames with a teacher, weighted."""
     correct: Tensor
     """Number of labelled frames whose likeliest class is the label."""
     labelled: Tensor
@@ -59,7 +60,9 @@ def cross_entropy_sum(
         return F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
     loss = F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="none")
     if gamma:
-        loss = (1.0 - torch.exp(-loss)).pow(gamma) * loss
+        # A frame that is surely right has loss 0, where a power below 1 has no slope.
+        wrong = (-torch.expm1(-loss)).clamp(min=_SURELY_RIGHT)
+        loss = wrong.pow(gamma) * loss
     return loss.sum() if weights is None else (weights * loss).sum()
 
 
@@ -84,6 +87,7 @@ def distillation_sum(
     *,
     selective: bool = True,
     seen: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """The teacher's share of the loss, summed over frames.
 
@@ -98,6 +102,7 @@ def distillation_sum(
         temperature: tau.
         selective: whether frames count by the teacher's confidence.
         seen: bool [n], the frames that count at all; all of them if ``None``.
+        weights: float [n], how much each frame counts besides; all alike if ``None``.
     """
     log_teacher = F.log_softmax(teacher / temperature, dim=-1)
     log_student = F.log_softmax(student / temperature, dim=-1)
@@ -108,6 +113,8 @@ def distillation_sum(
     if seen is not None:
         # Not by an index: how many there are would have to come back from the device first.
         divergence = divergence * seen
+    if weights is not None:
+        divergence = divergence * weights
     return temperature**2 * divergence.sum()
 
 
@@ -128,7 +135,7 @@ def loss_sums(
         teacher: log-probabilities [batch, frames, classes], or ``None``.
         has_teacher: bool [batch, frames]: the frames that the teacher has seen.
         config: loss, gamma, alpha, temperature, weighting.
-        weights: float [batch], how much each segment's labels count; all alike if ``None``.
+        weights: float [batch], how much each segment counts; all alike if ``None``.
         log_prior: float [classes]: how frequent classes are, for ``config.balance``.
     """
     flat = logits.float().flatten(0, 1)
@@ -139,22 +146,26 @@ def loss_sums(
     labelled = known.sum()
     correct = ((flat.detach().argmax(-1) == targets) & known).sum()
     soft, soft_count = zero, zero
+    if weights is not None:
+        weights = weights[:, None].expand(labels.shape).flatten()
     if teacher is not None and has_teacher is not None and config.kd_alpha > 0:
         seen = has_teacher.flatten()
         soft = distillation_sum(
             flat, teacher.float().flatten(0, 1), config.temperature,
-            selective=config.kd_weighting == "selective", seen=seen,
+            selective=config.kd_weighting == "selective", seen=seen, weights=weights,
         )  # fmt: skip
-        soft_count = seen.sum().to(flat.dtype)
-    hard_count = labelled.to(flat.dtype)
-    if weights is not None:
-        weights = weights[:, None].expand(labels.shape).flatten()
-        hard_count = (weights * known).sum()
+        soft_count = _count(seen, weights, flat.dtype)
+    hard_count = _count(known, weights, flat.dtype)
     if log_prior is not None and config.balance:
         # Logit adjustment (Menon et al., ICLR 2021): what is frequent anyway need not be learnt.
         flat = flat + config.balance * log_prior
     hard = cross_entropy_sum(flat, targets, gamma, weights)
     return LossSums(hard, hard_count, soft, soft_count, correct, labelled)
+
+
+def _count(frames: Tensor, weights: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """How much some frames count in all: bool [n], weights [n]."""
+    return frames.sum().to(dtype) if weights is None else (weights * frames).sum()
 
 
 def combine(sums: LossSums, hard_count: Tensor, soft_count: Tensor, alpha: float) -> Tensor:

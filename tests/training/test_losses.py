@@ -115,10 +115,25 @@ def test_the_focal_loss_is_its_formula() -> None:
 def test_a_segment_of_twice_the_weight_counts_twice() -> None:
     scores = logits(20).view(2, 10, N_CLASSES)
     labels = torch.ones(2, 10, dtype=torch.int16)
-    weighted = loss_sums(scores, labels, None, None, config(), torch.tensor([2.0, 1.0]))
-    twice = loss_sums(scores[[0, 0, 1]], labels[[0, 0, 1]], None, None, config())
-    assert weighted.hard.item() == pytest.approx(twice.hard.item(), rel=1e-5)
-    assert weighted.hard_count.item() == twice.hard_count.item()
+    teacher = logits(20, seed=5).view(2, 10, -1)
+    seen = torch.tensor([[True] * 10, [True] * 4 + [False] * 6])
+    setting, copies = config(kd_alpha=0.5), [0, 0, 1]
+    weighted = loss_sums(scores, labels, teacher, seen, setting, torch.tensor([2.0, 1.0]))
+    twice = loss_sums(scores[copies], labels[copies], teacher[copies], seen[copies], setting)
+    for share in ("hard", "hard_count", "soft", "soft_count"):
+        expected = getattr(twice, share).item()
+        assert getattr(weighted, share).item() == pytest.approx(expected, rel=1e-5), share
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_a_frame_that_is_surely_right_has_a_slope(gamma: float) -> None:
+    scores = torch.zeros(2, N_CLASSES)
+    scores[0, 3] = 60.0
+    scores.requires_grad_()
+    cross_entropy_sum(scores, torch.tensor([3, 3]), gamma).backward()
+    assert scores.grad is not None
+    assert scores.grad.isfinite().all()
+    assert scores.grad[0].abs().max() < 1e-6 < scores.grad[1].abs().max()
 
 
 def test_both_terms_are_mixed_by_alpha() -> None:

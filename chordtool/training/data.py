@@ -182,7 +182,9 @@ class Segments:
         for source in self.sources:
             digest.update(f"{source.front_end.fingerprint}\0{source.weight}\0".encode())
             for track in source.tracks:
-                digest.update(f"{track.digest}\0{track.song}\0{track.n_frames}\0".encode())
+                described = f"{track.digest}\0{track.song}\0{track.n_frames}\0"
+                # The name of a file need not be text.
+                digest.update(described.encode("utf-8", "surrogateescape"))
                 if track.labels is not None:
                     digest.update(track.labels.tobytes())
         return digest.hexdigest()[:16]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from chordtool.corpus import Corpus
@@ -44,30 +45,40 @@ def distill(
     with place(config) as here:
         told: Listener = (listener or Silent()) if here.leads else Silent()
         with runs.opened(folder, here, overwrite=overwrite):
-            labelled = replace(config, corpus=_corpora(config, folder, here, told))
-            start = runs.fresh(config.student, teacher=teachers(labelled.corpus))
-            return runs.execute(config, sources(labelled), start, here, folder, told)
+            corpora = _corpora(config, folder, here, told)
+            start = runs.fresh(config.student, teacher=_teachers(corpora))
+            return runs.execute(config, _sources(config, corpora), start, here, folder, told)
 
 
-def sources(config: DistillConfig) -> list[Source]:
-    """The recordings that a configuration names."""
+@dataclass(frozen=True)
+class _Labelled:
+    """A corpus, and what is learnt from of it."""
+
+    path: str
+    only: frozenset[str] | None = None
+    """sha256 of the recordings' audio; all of them if ``None``."""
+
+
+def _sources(config: DistillConfig, corpora: Sequence[_Labelled]) -> list[Source]:
     weights = weights_for(config.corpus, config.weight)
     return [
         corpus_source(
-            path, weight=weight, song_pattern=config.song_pattern,
-            weigh_by_agreement=config.weigh_by_agreement,
+            corpus.path, weight=weight, song_pattern=config.song_pattern,
+            weigh_by_agreement=config.weigh_by_agreement, only=corpus.only,
         )
-        for path, weight in zip(config.corpus, weights, strict=True)
+        for corpus, weight in zip(corpora, weights, strict=True)
     ]  # fmt: skip
 
 
-def teachers(corpora: tuple[str, ...]) -> str:
+def _teachers(corpora: Sequence[_Labelled]) -> str:
     """Who labelled some corpora: names joined by ``+``."""
-    names = [t["name"] for path in corpora for t in Corpus.open(path).description.teachers]
+    names = [t["name"] for c in corpora for t in Corpus.open(c.path).description.teachers]
     return "+".join(dict.fromkeys(str(name) for name in names))
 
 
-def _corpora(config: DistillConfig, folder: Path, here: Place, told: Listener) -> tuple[str, ...]:
+def _corpora(
+    config: DistillConfig, folder: Path, here: Place, told: Listener
+) -> tuple[_Labelled, ...]:
     """The corpora to learn from; the leading process labels what is none yet."""
     if not here.leads:
         here.wait()
@@ -80,10 +91,10 @@ def _corpora(config: DistillConfig, folder: Path, here: Place, told: Listener) -
     return found
 
 
-def _labelled(config: DistillConfig, path: str, target: Path, told: Listener) -> str:
+def _labelled(config: DistillConfig, path: str, target: Path, told: Listener) -> _Labelled:
     """A corpus as it is; a folder of audio labelled, as ``label-corpus`` would."""
     if not Path(path).is_dir() or (Path(path) / "corpus.json").exists():
-        return path
+        return _Labelled(path)
     names = config.teacher or (DEFAULT_TEACHER,)
     told.message(
         f"{path} is no corpus: its recordings are labelled by {' and '.join(names)} first, as "
@@ -112,4 +123,5 @@ def _labelled(config: DistillConfig, path: str, target: Path, told: Listener) ->
         executor.close()
     for recording, why in summary.failures:
         told.message(f"{recording}: {why}")
-    return str(target)
+    # An earlier run may have left other recordings there, whose labels may serve again.
+    return _Labelled(str(target), frozenset(row.audio_sha256 for row in summary.rows.values()))

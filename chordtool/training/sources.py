@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ def corpus_source(
     song_pattern: str | None = None,
     weigh_by_agreement: bool = False,
     validates: bool = True,
+    only: Collection[str] | None = None,
 ) -> Source:
     """The labelled recordings of a corpus.
 
@@ -39,13 +40,17 @@ def corpus_source(
         weigh_by_agreement: whether a recording counts by the share of frames on which the
             teachers agree.
         validates: whether a part of it is put aside for validation and testing.
+        only: sha256 of the audio of the recordings that are taken; all of them if ``None``.
 
     Raises:
         CorpusError: it is no corpus.
         TrainingError: it holds nothing to learn from.
     """
     corpus = Corpus.open(path)
-    recordings = [r for r in corpus.recordings() if r.music and r.frames > 0]
+    recordings = [
+        r for r in corpus.recordings()
+        if r.music and r.frames > 0 and (only is None or r.audio_sha256 in only)
+    ]  # fmt: skip
     if not recordings:
         raise TrainingError(
             f"The corpus {path} holds no labelled music.",

@@ -24,7 +24,7 @@ from chordtool.models.students import build
 from chordtool.training import checkpoint
 from chordtool.training.distill import distill
 from chordtool.training.progress import Silent
-from tests.training.made import SMALL, distill_config, make_corpus, make_songs
+from tests.training.made import SMALL, distill_config, make_corpus, make_songs, write_song
 
 TINY = {"batch_size": 3, "segment_frames": 6, "stride": 6, "epochs": 2, "checkpoint_steps": 1}
 
@@ -165,6 +165,26 @@ def test_a_folder_of_audio_is_labelled_first(tmp_path: Path) -> None:
     assert corpus.front_end == with_spare(FrontEnd(), 2)
     card, _ = checkpoint.load_checkpoint(tmp_path / "run")
     assert card.teacher == "teacher"
+
+
+def test_of_a_folder_of_audio_only_what_lies_there_is_learnt(tmp_path: Path) -> None:
+    """Not what an earlier run of that name has labelled, nor what was deleted since."""
+    for folder, chord in (("first", 1), ("second", 71)):
+        (tmp_path / folder).mkdir()
+        for number in range(4):
+            write_song(tmp_path / folder / f"{folder}-{number}", [chord, chord + number], 1.2)
+    export(
+        build("btc", n_bins=144, n_classes=170),
+        ModelCard("teacher", "btc", FrontEnd()),
+        tmp_path / "teacher.onnx",
+    )
+    settings = {**TINY, "epochs": 1, "teacher": (str(tmp_path / "teacher.onnx"),)}
+    distill(distill_config(tmp_path / "first", **settings), tmp_path / "run")
+    (tmp_path / "second" / "second-0.wav").unlink()
+    distill(distill_config(tmp_path / "second", **settings), tmp_path / "run", overwrite=True)
+    split = json.loads((tmp_path / "run" / "split.json").read_text())
+    learnt = sorted(song for part in split.values() for song in part)
+    assert learnt == ["second-1", "second-2", "second-3"]
 
 
 # In processes of their own

@@ -89,6 +89,20 @@ def test_a_corpus_is_replayed_beside_the_labels(songs: Path, student: Path, tmp_
     assert [d["name"] for d in card.training["data"]] == ["songs", "corpus"]
 
 
+def test_the_name_of_a_file_need_not_be_text(tmp_path: Path) -> None:
+    songs = make_songs(tmp_path / "songs", n=3, seconds=1.2)
+    odd = os.fsdecode(b"odd\xff")
+    try:
+        for suffix in (".wav", ".lab"):
+            (songs / f"song-0{suffix}").rename(songs / f"{odd}{suffix}")
+    except OSError:
+        pytest.skip("file names are text here")
+    outcome = finetune(configured(songs, from_scratch=True), tmp_path / "run")
+    assert outcome.finished == ALL_EPOCHS
+    split = json.loads((tmp_path / "run" / "split.json").read_text())
+    assert odd in [song for part in split.values() for song in part]
+
+
 def test_replay_has_its_share_of_what_is_trained_on(
     tmp_path: Path, student: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

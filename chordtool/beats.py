@@ -10,14 +10,13 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
 from chordtool import plugins
-from chordtool.errors import ChordtoolError, FormatError, UsageError
+from chordtool.errors import ChordtoolError, FormatError
 from chordtool.segments import Segment, Transcription
 from chordtool.types import Samples
 
@@ -53,16 +52,7 @@ def load_tracker(name: str = "librosa") -> BeatTracker:
     Raises:
         UsageError: there is none, or the plug-in that brings it is broken.
     """
-    plugin = plugins.find(GROUP, name)
-    loaded = plugins.load(plugin) if plugin else None
-    if not isinstance(loaded, BeatTracker):
-        known = plugins.names(GROUP)
-        close = get_close_matches(name, known, n=1)
-        raise UsageError(
-            f"There is no beat tracker named {name!r}.",
-            hint=f"Did you mean {close[0]}?" if close else f"Known ones: {', '.join(known)}.",
-        )
-    return loaded
+    return plugins.load_as(BeatTracker, GROUP, name, "beat tracker")
 
 
 def add_beats(
@@ -77,7 +67,7 @@ def add_beats(
         tracker: name of a beat tracker.
 
     Raises:
-        UsageError: there is no such tracker.
+        UsageError: there is no such tracker, or the plug-in that brings it is broken.
         ChordtoolError: the tracker failed.
     """
     found = load_tracker(tracker)

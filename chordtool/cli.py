@@ -16,9 +16,10 @@ from types import FrameType
 from typing import Final, TextIO
 
 from chordtool import plain, settings
-from chordtool.errors import ChordtoolError, ExitCode
+from chordtool.errors import ChordtoolError, ExitCode, first_line
 
 _GOES_ON: Final = "The same command goes on where it was."
+_WITHOUT_OVERWRITE: Final = "The same command without --overwrite goes on where it was."
 RESUMPTION: Final[dict[str, str]] = {
     "transcribe": "With --skip-existing, the same command does the rest.",
     "label-corpus": _GOES_ON,
@@ -27,6 +28,8 @@ RESUMPTION: Final[dict[str, str]] = {
     "models": _GOES_ON,
 }
 """How a command goes on after it was interrupted."""
+WITH_JOBS: Final = ("transcribe", "label-corpus", "evaluate")
+"""Commands that share their work among processes."""
 _ADVICE: Final[dict[int, str]] = {
     errno.ENOSPC: "Make room on that disk, then run the same command again.",
     errno.EDQUOT: "Make room on that disk, then run the same command again.",
@@ -132,23 +135,23 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _interrupted(arguments)
     except BrokenPipeError:  # whoever read our output has left
-        _forget_output()
+        _forget(sys.stdout)
         return ExitCode.SOME_FAILED
     except Exception as error:
         if _asked_to_stop:  # libraries make other exceptions of it, while they are imported
             return _interrupted(arguments)
         if os.environ.get(settings.DEBUG_ENV):
             raise
-        _forget_output()
-        return _show(*_explained(error), ExitCode.SOME_FAILED)
+        _forget(sys.stdout)
+        return _show(*_explained(error, arguments), ExitCode.SOME_FAILED)
 
 
-def _forget_output() -> None:
-    """Drop what standard output did not take: Python would try, and complain, again at the end."""
+def _forget(stream: TextIO) -> None:
+    """Drop what a stream did not take: Python would try, and complain, again at the end."""
     try:
-        sys.stdout.flush()
+        stream.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _call(arguments: Sequence[str]) -> int:
@@ -162,19 +165,26 @@ def _call(arguments: Sequence[str]) -> int:
 
 
 def _interrupted(arguments: Sequence[str]) -> int:
-    hint = next((RESUMPTION[word] for word in arguments if word in RESUMPTION), "")
+    hint = RESUMPTION.get(_called(arguments), "")
+    if "--overwrite" in arguments:  # with it, the command would start anew
+        hint = _WITHOUT_OVERWRITE if hint == _GOES_ON else ""
     return _show("Interrupted.", hint, ExitCode.INTERRUPTED)
 
 
-def _explained(error: Exception) -> tuple[str, str]:
+def _called(arguments: Sequence[str]) -> str:
+    """The command that is called; empty if none is."""
+    return next((word for word in arguments if not word.startswith("-")), "")
+
+
+def _explained(error: Exception, arguments: Sequence[str]) -> tuple[str, str]:
     if isinstance(error, OSError) and error.strerror:
         where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
         return f"{where}{error.strerror}.", _ADVICE.get(error.errno or 0, "")
     if isinstance(error, MemoryError):
-        return "There is not enough memory.", "Use fewer --jobs."
-    first = (str(error).splitlines() or [""])[0]
+        hint = "Use fewer --jobs." if _called(arguments) in WITH_JOBS else ""
+        return "There is not enough memory.", hint
     return (
-        f"Unexpected {type(error).__name__}: {first}",
+        f"Unexpected {type(error).__name__}: {first_line(error)}",
         f"This is a bug. {settings.DEBUG_ENV}=1 shows where it happened.",
     )
 
@@ -195,8 +205,10 @@ def _show_lines(*lines: tuple[str, str, str]) -> None:
         try:
             sys.stderr.buffer.write(line)
             sys.stderr.flush()
-        except (BrokenPipeError, AttributeError):
+        except AttributeError:  # whoever calls from Python may have put anything in its place
             pass
+        except OSError:  # nobody reads it any more, or its disk is full
+            _forget(sys.stderr)
 
 
 def _show_warning(
@@ -208,4 +220,4 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """One line, without the place in the code: it means nothing to a user."""
-    _show_lines(("warning", "33", next(iter(str(message).splitlines()), "")))
+    _show_lines(("warning", "33", first_line(message)))

@@ -1,7 +1,8 @@
 """Decoding: frame logits become chord segments.
 
-Three ways, chosen by :class:`Decoding`: Viterbi with a prior for staying on a chord, plain
-argmax, and the overlapping windows with Gaussian smoothing and voting of arXiv 2602.19778.
+Two ways, chosen by :class:`Decoding`: Viterbi with a prior for staying on a chord, and plain
+argmax. Before either, logits may be smoothed as in arXiv 2602.19778, whose overlapping windows
+and votes are :mod:`chordtool.models.windows`.
 """
 
 from __future__ import annotations

@@ -77,3 +77,8 @@ class CorpusError(ChordtoolError):
 
 class TrainingError(ChordtoolError):
     """A training run cannot start or go on."""
+
+
+def first_line(message: object) -> str:
+    """The first line of an error or a warning; empty if it says nothing."""
+    return next(iter(str(message).splitlines()), "")

@@ -27,6 +27,7 @@ _AHEAD: Final = 2
 """Tasks handed out for each worker: one in the works, one that waits for it."""
 _TIDY_SECONDS: Final = 10.0
 """For how long a pool that is given up may tidy up behind itself."""
+_WITHOUT_CLUSTER: Final = "Use fewer workers, or --jobs without --cluster."
 
 
 def default_jobs() -> int:
@@ -100,19 +101,17 @@ class ProcessExecutor:
     ) -> Iterator[tuple[Task, Result | Exception]]:
         """See :class:`Executor`."""
         coming = iter(tasks)
-        suspects: list[Task] = []
         while True:
             broken: list[Task] = []
             yield from self._feed(function, coming, self.workers, broken)
             # A pool that lost a worker is lost as a whole. What was in the works is tried
             # again, one task at a time, so that only the culprit fails.
-            suspects = broken
-            for task in suspects:
+            for task in broken:
                 again: list[Task] = []
                 yield from self._feed(function, iter([task]), 1, again)
                 for culprit in again:
                     yield culprit, WorkerDiedError("Its worker process died.")
-            if not suspects:
+            if not broken:
                 return
 
     def close(self) -> None:
@@ -234,7 +233,8 @@ class DaskExecutor:
 
     Raises:
         UsageError: Dask is not installed, or the address makes no sense.
-        ChordtoolError: there is no scheduler at the address, or no worker starts.
+        ChordtoolError: there is no scheduler at the address, or the cluster on this machine does
+            not start.
     """
 
     def __init__(self, address: str, *, patience_seconds: float = 10.0) -> None:
@@ -246,13 +246,22 @@ class DaskExecutor:
             ) from None
         self._distributed = distributed
         self._cluster: Any = None
-        try:
+        with ExitStack() as stack:
             if address.startswith("local:"):
                 self._cluster = _start_local(distributed, _local_workers(address))
-            self._client: Any = distributed.Client(
-                self._cluster or address, timeout=patience_seconds
-            )
+                stack.callback(self._cluster.close)
+            self._client = self._connect(address, patience_seconds)
+            stack.pop_all()  # the cluster stays
+
+    def _connect(self, address: str, patience_seconds: float) -> Any:
+        scheduler = address if self._cluster is None else self._cluster
+        try:
+            return self._distributed.Client(scheduler, timeout=patience_seconds)
         except (OSError, ValueError, TimeoutError) as error:
+            if self._cluster is not None:
+                raise ChordtoolError(
+                    f"The local cluster does not answer: {error}.", hint=_WITHOUT_CLUSTER
+                ) from None
             raise ChordtoolError(
                 f"There is no Dask scheduler at {address}: {error}.",
                 hint="Start one with: dask scheduler, and workers with: dask worker ADDRESS.",
@@ -315,11 +324,11 @@ def _start_local(distributed: Any, workers: int) -> Any:
                 memory_limit=0,
                 silence_logs=logging.CRITICAL,
             )
-        except RuntimeError as error:
+        except (RuntimeError, OSError, ValueError, TimeoutError) as error:
             if last:
                 raise ChordtoolError(
                     f"The workers of the local cluster do not start: {error}",
-                    hint="Use fewer of them, or --jobs without --cluster.",
+                    hint=_WITHOUT_CLUSTER,
                 ) from None
     raise AssertionError("it was returned or raised")
 

@@ -183,7 +183,7 @@ class FrontEnd:
         """Read a description.
 
         Raises:
-            ValueError: a field is missing its range or unknown.
+            ValueError: a field is out of its range, or unknown.
             TypeError: the document is not a mapping.
         """
         if not isinstance(document, dict):

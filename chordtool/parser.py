@@ -21,6 +21,8 @@ from chordtool import settings
 from chordtool.errors import ExitCode, UsageError
 
 _SONGS, _TRAINING, _PROGRAM = "Songs", "Corpora and training", "The program"
+# Typer has a copy of Click inside or uses the installed one, as its version goes, and names this
+# class nowhere: BadParameter is a UsageError, which is a ClickException.
 _ClickException: Final[type[Exception]] = typer.BadParameter.__mro__[2]
 
 

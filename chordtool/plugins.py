@@ -12,9 +12,9 @@ import re
 import warnings
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from chordtool.errors import ChordtoolError
+from chordtool.errors import ChordtoolError, UsageError, first_line
 
 OURSELVES: Final = "chordtool"
 OWN: Final[dict[str, dict[str, str]]] = {
@@ -43,6 +43,7 @@ OWN: Final[dict[str, dict[str, str]]] = {
 }
 """The entry points of this package. Reading them from its metadata, as those of others are read,
 takes a twentieth of the time in which a song is transcribed."""
+_T = TypeVar("_T")
 
 
 class PluginWarning(UserWarning):
@@ -94,6 +95,50 @@ def names(group: str) -> dict[str, Plugin]:
     return {**own, **{k: v for k, v in sorted(_foreign(group).items()) if k not in own}}
 
 
+def require(
+    group: str, name: str, noun: str, error: type[ChordtoolError] = UsageError
+) -> Plugin:
+    """The plug-in of that name.
+
+    Args:
+        group: where it is registered.
+        name: as users type it.
+        noun: what the group's plug-ins are called in messages.
+        error: what is raised if there is none.
+
+    Raises:
+        ChordtoolError: there is none; the hint names the nearest and all.
+    """
+    plugin = find(group, name)
+    if plugin is None:
+        from difflib import get_close_matches  # only needed where something is wrong
+
+        known = names(group)
+        close = get_close_matches(name.lower(), known, n=1)
+        raise error(
+            f"There is no {noun} named {name!r}.",
+            hint=(f"Did you mean {close[0]}? " if close else "")
+            + f"Known {noun}s: {', '.join(known)}.",
+        )
+    return plugin
+
+
+def load_as(kind: type[_T], group: str, name: str, noun: str) -> _T:
+    """What the plug-in of that name registers, which is to be of a kind.
+
+    Raises:
+        UsageError: there is none, or the package that brings it is broken.
+    """
+    plugin = require(group, name, noun)
+    loaded = load(plugin)
+    if not isinstance(loaded, kind):
+        raise UsageError(
+            f"The {noun} {name!r} of the package {plugin.distribution} cannot be used.",
+            hint=f"Choose another {noun}, or mend that package.",
+        )
+    return loaded
+
+
 def load(plugin: Plugin) -> Any | None:
     """Import a plug-in; a failure of a foreign one is a :class:`PluginWarning` and ``None``."""
     try:
@@ -110,8 +155,7 @@ def load(plugin: Plugin) -> Any | None:
 def warn(plugin: Plugin, error: BaseException | str) -> None:
     """Say in one line that a plug-in cannot be used."""
     if isinstance(error, BaseException):
-        first = next(iter(str(error).splitlines()), "")
-        error = f"{type(error).__name__}: {first}".rstrip(": ")
+        error = f"{type(error).__name__}: {first_line(error)}".rstrip(": ")
     warnings.warn(
         f"Plug-in {plugin.name!r} of {plugin.distribution} cannot be used: {error}",
         PluginWarning,

@@ -124,12 +124,12 @@ class Spelling:
     names: tuple[str, ...]
     """By pitch class, 0..11."""
 
-    def label(self, label: str, *, before: str | None = None) -> str:
+    def label(self, label: str, *, following: str | None = None) -> str:
         """A Harte label with its root respelt; quality, degrees and bass stay as written.
 
         Args:
             label: a Harte label.
-            before: the label that follows it, if one does.
+            following: the label that follows it, if one does.
 
         Raises:
             LabelError: a label is not a chord.
@@ -137,9 +137,9 @@ class Spelling:
         chord = parse(label)
         if chord.root is None:
             return label.strip()
-        return self._root(chord.root, chord.quality, before) + _rest(label)
+        return self._root(chord.root, chord.quality, following) + _rest(label)
 
-    def symbol(self, label: str, *, before: str | None = None) -> str:
+    def symbol(self, label: str, *, following: str | None = None) -> str:
         """The label as lead sheets write it: ``"A:min7"`` is ``Am7``, ``"C/3"`` is ``C/E``.
 
         ``N`` is ``N.C.``, ``X`` is ``?``. ASCII only.
@@ -150,7 +150,7 @@ class Spelling:
         chord = parse(label)
         if chord.root is None:
             return "N.C." if chord.quality == "N" else "?"
-        root = self._root(chord.root, chord.quality, before)
+        root = self._root(chord.root, chord.quality, following)
         quality, _, bass = _rest(label).partition("/")
         symbol = root + _suffix(quality.lstrip(":"), chord)
         if chord.bass:
@@ -158,7 +158,7 @@ class Spelling:
             symbol += "/" + self._at_letter(root, steps, (chord.root + chord.bass) % 12)
         return symbol
 
-    def notes(self, label: str, *, before: str | None = None) -> tuple[str, ...]:
+    def notes(self, label: str, *, following: str | None = None) -> tuple[str, ...]:
         """Names of a chord's tones from the root up, none for ``N``, ``X`` and unknown qualities.
 
         Each is on the letter that its place in the chord asks for: the third of D is F#, whatever
@@ -170,17 +170,17 @@ class Spelling:
         chord = parse(label)
         if chord.root is None or chord.quality not in CHORD_TONES:
             return ()
-        root = self._root(chord.root, chord.quality, before)
+        root = self._root(chord.root, chord.quality, following)
         return tuple(
             self._at_letter(root, _LETTER_STEPS[tone], (chord.root + tone) % 12)
             for tone in CHORD_TONES[chord.quality]
         )
 
-    def _root(self, root: int, quality: str, before: str | None) -> str:
+    def _root(self, root: int, quality: str, following: str | None) -> str:
         name = self.names[root]
-        if before is None or quality not in ("dim", "dim7", "hdim7"):
+        if following is None or quality not in ("dim", "dim7", "hdim7"):
             return name
-        target = parse(before).root
+        target = parse(following).root
         if target is None or (target - root) % 12 != 1:
             return name
         leading = _name(_fifths_of(self.names[target]) + 5)
@@ -242,12 +242,12 @@ def followed(segments: Sequence[Segment]) -> Iterator[tuple[Segment, str | None]
 
 def symbols(segments: Sequence[Segment], spelling: Spelling) -> list[str]:
     """Chord symbols of segments in time order, each spelt with an eye on the next."""
-    return [spelling.symbol(s.label, before=after) for s, after in followed(segments)]
+    return [spelling.symbol(s.label, following=after) for s, after in followed(segments)]
 
 
 def labels(segments: Sequence[Segment], spelling: Spelling) -> list[str]:
     """Harte labels of segments in time order, each spelt with an eye on the next."""
-    return [spelling.label(s.label, before=after) for s, after in followed(segments)]
+    return [spelling.label(s.label, following=after) for s, after in followed(segments)]
 
 
 _SYMBOLS: Final = {

@@ -35,7 +35,8 @@ class Transcriber:
     Raises:
         ModelUnavailableError: there is no such model, or its weights are not here.
         ModelError: the model file is broken.
-        UsageError: the model does not know the vocabulary, or there is no such beat tracker.
+        UsageError: the model does not know the vocabulary, there is no such beat tracker, or the
+            plug-in that brings it is broken.
     """
 
     def __init__(
@@ -73,6 +74,8 @@ class Transcriber:
 
         Raises:
             AudioError: the source cannot be read as audio.
+            ModelError: the model fails.
+            ChordtoolError: the beat tracker fails, if beats were asked for.
         """
         given = Path(source) if isinstance(source, str) else source
         stream_or_path = given.source if isinstance(given, UnderWay) else given
@@ -96,6 +99,9 @@ class Transcriber:
         Args:
             samples: float32 [n], finite.
             seconds: exact length of the recording, if the samples were rounded to it.
+
+        Raises:
+            ModelError: the model fails.
         """
         front_end = self.model.card.front_end
         if seconds is None:
@@ -155,7 +161,8 @@ def transcribe(
     Raises:
         UsageError: samples come without their rate or in another form, or a file with one.
         AudioError: the source cannot be read as audio.
-        ModelError, ModelUnavailableError: as :class:`Transcriber`.
+        ModelError: the model file is broken, or the model fails.
+        ModelUnavailableError: there is no such model, or its weights are not here.
     """
     samples = isinstance(source, np.ndarray)
     if samples != (sample_rate is not None):

@@ -43,7 +43,7 @@ def follow(prepared: Prepared, *, dry_run: bool, quiet: bool, json: bool) -> Exi
     finally:
         executor.close()
     if summary.failures:
-        _show_failures(console, summary.failures)
+        show_failures(console, summary.failures)
     if json:
         show_json(summary_document(summary))
     elif not quiet:
@@ -57,7 +57,7 @@ def _show_plan(prepared: Prepared, price: Cost, *, json: bool) -> ExitCode:
     else:
         Console(highlight=False, soft_wrap=True).print(_plan_line(prepared, price), markup=False)
     if prepared.problems:
-        _show_failures(stderr_console(), prepared.problems)
+        show_failures(stderr_console(), prepared.problems)
     return ExitCode.SOME_FAILED if prepared.problems else ExitCode.OK
 
 
@@ -182,7 +182,8 @@ class _Following:
         )
 
 
-def _show_failures(console: Console, failures: list[tuple[str, str]]) -> None:
+def show_failures(console: Console, failures: list[tuple[str, str]]) -> None:
+    """A table of recordings and of what went wrong with each."""
     console.print(f"{len(failures)} failed:")
     show_table(("recording", "what went wrong"), failures[:_SHOWN_FAILURES], console=console)
     if len(failures) > _SHOWN_FAILURES:

@@ -29,4 +29,4 @@ def finetune(
     from chordtool.training.finetune import finetune as train
 
     outcome = train(config, output, listener=listener(output, tensorboard), overwrite=overwrite)
-    show_outcome(outcome, output)
+    raise typer.Exit(show_outcome(outcome, output))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from chordtool.commands.corpus_display import show_failures
 from chordtool.commands.display import stderr_console
+from chordtool.errors import ExitCode
 from chordtool.training.progress import Display, Listener, Several, TensorBoard
 from chordtool.training.state import Outcome
 
@@ -15,14 +17,24 @@ def listener(folder: Path, tensorboard: bool) -> Listener:
     return Several(display, TensorBoard(folder)) if tensorboard else display
 
 
-def show_outcome(outcome: Outcome, folder: Path) -> None:
-    """Say how a run ended; the best checkpoint's path goes to standard output."""
+def show_outcome(outcome: Outcome, folder: Path) -> ExitCode:
+    """Say how a run ended; the best checkpoint's path goes to standard output.
+
+    Returns:
+        the exit status: whether there were recordings that could not be used.
+    """
     console = stderr_console()
     if outcome.best_epoch:
-        console.print(
-            f"Ended ({outcome.finished}); best frame accuracy {outcome.best_accuracy:.2%} "
-            f"in epoch {outcome.best_epoch}."
-        )
+        console.print(f"Ended ({outcome.finished}); {_best(outcome)}.")
         print(folder / "best.safetensors")
     else:
         console.print(f"Ended ({outcome.finished}) before the first epoch was over.")
+    if outcome.failures:
+        show_failures(console, list(outcome.failures))
+    return ExitCode.SOME_FAILED if outcome.failures else ExitCode.OK
+
+
+def _best(outcome: Outcome) -> str:
+    if outcome.best_accuracy < 0:
+        return "no songs validated it, so its last epoch is kept"
+    return f"best frame accuracy {outcome.best_accuracy:.2%} in epoch {outcome.best_epoch}"

@@ -231,11 +231,17 @@ class Corpus:
         file = folder / "corpus.json"
         for name in ("recordings", "claims"):
             (folder / name).mkdir(parents=True, exist_ok=True)
+        corpus = cls(folder, description)
         text = description.to_json()
-        if not file.is_file() or read_bounded(file, MAX_DESCRIPTION_BYTES) != text.encode():
-            _refuse_company(folder / "claims", file)
+        described = read_bounded(file, MAX_DESCRIPTION_BYTES) if file.is_file() else None
+        if described != text.encode():
+            if described is not None:
+                corpus.refuse_company(
+                    "Another run is labelling this corpus with other settings.",
+                    hint="Wait for it, or choose another folder.",
+                )
             _describe(file, text)
-        return cls(folder, description)
+        return corpus
 
     @property
     def front_end(self) -> FrontEnd:
@@ -250,6 +256,20 @@ class Corpus:
     def recording_path(self, audio_sha256: str) -> Path:
         """Where the labelled recording of some audio lies."""
         return recording_path(self.path, audio_sha256)
+
+    def refuse_company(self, message: str, *, hint: str) -> None:
+        """Refuse to go on while a run is labelling this corpus.
+
+        Raises:
+            CorpusError: one is; with the message and the hint.
+            OSError: the folder of claims cannot be written to.
+        """
+        if not self.claims_folder.is_dir():
+            return
+        with Claims(self.claims_folder) as claims:
+            claims.sweep()
+            if claims.others():
+                raise CorpusError(message, hint=hint)
 
     def unfinished(self) -> list[Path]:
         """Files that somebody was writing, or is."""
@@ -286,17 +306,6 @@ class Corpus:
         return tuple(
             CorpusRecording(self.recording_path(audio), current[audio]) for audio in sorted(current)
         )
-
-
-def _refuse_company(claims_folder: Path, description: Path) -> None:
-    if not description.is_file():
-        return
-    with Claims(claims_folder) as claims:
-        if claims.others():
-            raise CorpusError(
-                "Another run is labelling this corpus with other settings.",
-                hint="Wait for it, or choose another folder.",
-            )
 
 
 def _describe(file: Path, text: str) -> None:

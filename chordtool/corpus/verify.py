@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,8 @@ from chordtool.corpus.recording import Recording
 from chordtool.errors import CorpusError
 from chordtool.locking import lock
 
+_GONE: Final = "Its labelled recording is gone."
+_DAMAGED: Final = "Its labelled recording is damaged."
 _CHANGED: Final = "Its audio is not what was labelled."
 
 
@@ -78,6 +80,9 @@ def verify(
     again, and its file is removed. A sound recording that no row knows gets a row without a
     path, which the next run replaces when it meets the audio. Nothing is lost by it.
 
+    Checking may take hours. What a run that began and ended meanwhile has written counts; with
+    one that is still going on, nothing is changed.
+
     Args:
         corpus: what to check.
         repair: rewrite the manifest and remove what is broken.
@@ -88,13 +93,8 @@ def verify(
         CorpusError: a run is writing to the corpus, or the manifest cannot be read.
         OSError: the repaired manifest cannot be written.
     """
-    if repair and corpus.claims_folder.is_dir():
-        with Claims(corpus.claims_folder) as claims:
-            claims.sweep()
-            if claims.others():
-                raise CorpusError(
-                    "A run is labelling this corpus.", hint="Wait for it, or use --check."
-                )
+    if repair:
+        _refuse_company(corpus)
     report = Report()
     rows, report.broken_lines = corpus.manifest.read()
     checked: dict[str, Row] = {}
@@ -112,8 +112,12 @@ def verify(
         checked[row.key] = row
     report.leftovers = [str(p) for p in corpus.unfinished()]
     if repair and not report.is_clean:
-        _repair(corpus, checked, report)
+        _repair(corpus, rows, checked, report)
     return report
+
+
+def _refuse_company(corpus: Corpus) -> None:
+    corpus.refuse_company("A run is labelling this corpus.", hint="Wait for it, or use --check.")
 
 
 def _checked(corpus: Corpus, row: Row, report: Report, *, audio: bool) -> Row:
@@ -126,13 +130,13 @@ def _checked(corpus: Corpus, row: Row, report: Report, *, audio: bool) -> Row:
         sound = sha256_of(path) == row.recording_sha256
     except OSError:
         report.missing.append(name)
-        return replace(row, status=FAILED, error="Its labelled recording is gone.")
+        return replace(row, status=FAILED, error=_GONE)
     if not sound:
         # A run that was killed may have labelled it anew and not written its row.
         found = _adopt(corpus, path)
         if found is None:
             report.damaged.append(name)
-            return replace(row, status=FAILED, error="Its labelled recording is damaged.")
+            return replace(row, status=FAILED, error=_DAMAGED)
         report.mended.append(name)
         row = replace(found, path=row.path, bytes=row.bytes, mtime_ns=row.mtime_ns)
     if audio and row.path is not None and not _has_hash(Path(row.path), row.audio_sha256):
@@ -183,11 +187,41 @@ def _adopt(corpus: Corpus, path: Path) -> Row | None:
     )
 
 
-def _repair(corpus: Corpus, rows: dict[str, Row], report: Report) -> None:
-    broken = set(report.damaged)
-    useless = [corpus.recording_path(row.audio_sha256) for k, row in rows.items() if k in broken]
-    for path in [*corpus.unfinished(), *useless]:
-        path.unlink(missing_ok=True)
+def _repair(corpus: Corpus, found: dict[str, Row], checked: dict[str, Row], report: Report) -> None:
+    """Write down what was checked, but for what a run has written since it was found."""
+    corpus.claims_folder.mkdir(exist_ok=True)
+    # Asked after the leftovers were listed: whoever was writing one of them is gone by now.
+    _refuse_company(corpus)
+    _remove_damaged(corpus, checked.values())
     with lock(corpus.manifest.lock_path):
+        for leftover in report.leftovers:
+            Path(leftover).unlink(missing_ok=True)
+        rows, _ = corpus.manifest.read()
+        for key, row in checked.items():
+            if rows.get(key) == found.get(key):
+                rows[key] = _looked_at_again(corpus, found[key], row) if key in found else row
         corpus.manifest.rewrite(rows.values())
     corpus.manifest.compact()
+
+
+def _remove_damaged(corpus: Corpus, rows: Iterable[Row]) -> None:
+    """Remove broken recordings, and none that was made anew since it was looked at."""
+    with Claims(corpus.claims_folder) as claims:
+        for digest in {row.audio_sha256 for row in rows if row.error == _DAMAGED}:
+            if not claims.take(digest):
+                continue  # somebody is making it anew
+            path = corpus.recording_path(digest)
+            if _adopt(corpus, path) is None:
+                path.unlink(missing_ok=True)
+            claims.release(digest)
+
+
+def _looked_at_again(corpus: Corpus, found: Row, checked: Row) -> Row:
+    """The row as checked, unless its recording was lost and is there by now.
+
+    The row that a run has written then is no other than before: the same audio gives the same.
+    """
+    if checked.error not in (_GONE, _DAMAGED):
+        return checked
+    again = _checked(corpus, found, Report(), audio=False)
+    return again if again.status == LABELLED else checked

@@ -35,24 +35,7 @@ def load_format(name: str) -> Format:
     Raises:
         UsageError: there is none, or the plug-in that brings it is broken.
     """
-    plugin = plugins.find(GROUP, name)
-    if plugin is None:
-        from difflib import get_close_matches
-
-        known = plugins.names(GROUP)
-        close = get_close_matches(name.lower(), known, n=1)
-        raise UsageError(
-            f"There is no format named {name!r}.",
-            hint=(f"Did you mean {close[0]}? " if close else "")
-            + f"Known formats: {', '.join(known)}.",
-        )
-    loaded = plugins.load(plugin)
-    if not isinstance(loaded, Format):
-        raise UsageError(
-            f"The format {name!r} of the package {plugin.distribution} cannot be used.",
-            hint="Choose another format, or mend that package.",
-        )
-    return loaded
+    return plugins.load_as(Format, GROUP, name, "format")
 
 
 def spare_terminal(name: str) -> None:

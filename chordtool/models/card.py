@@ -7,11 +7,11 @@ checkpoints, and is checked whenever one of them is loaded.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, Final
 
 from chordtool.decoding import Decoding
-from chordtool.errors import ModelError
+from chordtool.errors import ModelError, first_line
 from chordtool.frontend import FrontEnd
 from chordtool.models.windows import Windows
 
@@ -88,6 +88,9 @@ class ModelCard:
     def _from_document(cls, document: dict[str, Any]) -> ModelCard:
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in document.items() if key in known}
+        for f in fields(cls):
+            if f.default is MISSING and f.default_factory is MISSING and f.name not in values:
+                raise _broken(f"its {f.name} is missing")
         try:
             values["front_end"] = FrontEnd.from_dict(values["front_end"])
             if "decoding" in values:
@@ -97,8 +100,8 @@ class ModelCard:
             if values["front_end"].kind == "cqt":
                 values["front_end"].check_computable()
             card = cls(**values)
-        except (KeyError, TypeError, ValueError) as error:
-            raise _broken(str(error).splitlines()[0]) from None
+        except (TypeError, ValueError) as error:
+            raise _broken(first_line(error) or type(error).__name__) from None
         card._check()
         return card
 

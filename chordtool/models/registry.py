@@ -1,7 +1,7 @@
 """Models by name, through the entry-point group ``chordtool.models``.
 
 An entry point is a function without arguments that returns a :class:`~chordtool.models.Model`.
-A name that ends in ``.onnx``, or that is an existing file, is an exported student instead.
+A path, or a name that ends in ``.onnx`` or has a slash in it, is an exported student instead.
 """
 
 from __future__ import annotations
@@ -30,17 +30,7 @@ def load_model(name: str | Path = DEFAULT) -> Model:
         from chordtool.models.onnx import OnnxModel
 
         return OnnxModel.from_file(Path(name))
-    plugin = plugins.find(GROUP, text)
-    if plugin is None:
-        from difflib import get_close_matches
-
-        known = list(plugins.names(GROUP))
-        near = get_close_matches(text, known, n=1)
-        hint = f"Did you mean {near[0]}? " if near else ""
-        raise ModelUnavailableError(
-            f"There is no model named {text!r}.",
-            hint=hint + "Known models: " + ", ".join(known) + ".",
-        )
+    plugin = plugins.require(GROUP, text, "model", ModelUnavailableError)
     factory = plugins.load(plugin)
     if factory is None:
         raise _unusable(plugin)

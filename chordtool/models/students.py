@@ -24,6 +24,15 @@ ARCHITECTURES: Final[dict[str, Callable[..., nn.Module]]] = {
 """What can be trained, by the word that a card's ``architecture`` holds."""
 
 
+def require_architecture(name: str) -> None:
+    """Raise ModelError if there is no student architecture of that name."""
+    if name not in ARCHITECTURES:
+        raise ModelError(
+            f"There is no student architecture {name!r}.",
+            hint="Known ones: " + ", ".join(ARCHITECTURES) + ".",
+        )
+
+
 def build(
     architecture: str, *, n_bins: int, n_classes: int, dropout: float | None = None
 ) -> nn.Module:
@@ -35,12 +44,8 @@ def build(
     Raises:
         ModelError: there is no such architecture, or it cannot take that many bins.
     """
-    make = ARCHITECTURES.get(architecture)
-    if make is None:
-        raise ModelError(
-            f"There is no student architecture {architecture!r}.",
-            hint="Known ones: " + ", ".join(ARCHITECTURES) + ".",
-        )
+    require_architecture(architecture)
+    make = ARCHITECTURES[architecture]
     try:
         own = {} if dropout is None else {"dropout": dropout}
         return make(n_bins=n_bins, n_classes=n_classes, **own)

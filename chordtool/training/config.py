@@ -349,8 +349,10 @@ def resolve(kind: type[Config], given: dict[str, Any], file: Path | None = None)
     """
     chosen = {k: v for k, v in given.items() if v is not None and v != () and v != []}
     base: dict[str, Any] = read_settings(kind, file) if file is not None else {}
-    if kind is FinetuneConfig and {**base, **chosen}.get("from_scratch") and file is None:
-        base = dict(FROM_SCRATCH)
+    if kind is FinetuneConfig and {**base, **chosen}.get("from_scratch"):
+        # Of a run that had a student to start from, the file's student and rates are no baseline's.
+        was = base.get("from_scratch", False)
+        base = {**FROM_SCRATCH, **base} if was else {**base, **FROM_SCRATCH}
     return kind(**{**base, **chosen})
 
 

@@ -113,6 +113,12 @@ class Batch:
         return len(self.labels)
 
 
+def has_label(track: Track) -> bool:
+    """Whether a recording may have a frame whose label can be learnt; a corpus's is not read."""
+    labels = track.labels
+    return labels is None or bool(((labels >= 0) & (labels != X_INDEX)).any())
+
+
 def segment_starts(n_frames: int, step: int, *, tail: bool) -> NDArray[np.int64]:
     """The first frames of a recording's segments, int64 [segments], one at least.
 

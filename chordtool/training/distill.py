@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chordtool.corpus import Corpus
@@ -47,7 +47,8 @@ def distill(
         with runs.opened(folder, here, overwrite=overwrite):
             corpora = _corpora(config, folder, here, told)
             start = runs.fresh(config.student, teacher=_teachers(corpora))
-            return runs.execute(config, _sources(config, corpora), start, here, folder, told)
+            outcome = runs.execute(config, _sources(config, corpora), start, here, folder, told)
+            return replace(outcome, failures=tuple(f for c in corpora for f in c.failures))
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class _Labelled:
     path: str
     only: frozenset[str] | None = None
     """sha256 of the recordings' audio; all of them if ``None``."""
+    failures: tuple[tuple[str, str], ...] = ()
 
 
 def _sources(config: DistillConfig, corpora: Sequence[_Labelled]) -> list[Source]:
@@ -124,4 +126,5 @@ def _labelled(config: DistillConfig, path: str, target: Path, told: Listener) ->
     for recording, why in summary.failures:
         told.message(f"{recording}: {why}")
     # An earlier run may have left other recordings there, whose labels may serve again.
-    return _Labelled(str(target), frozenset(row.audio_sha256 for row in summary.rows.values()))
+    present = frozenset(row.audio_sha256 for row in summary.rows.values())
+    return _Labelled(str(target), present, tuple(summary.failures))

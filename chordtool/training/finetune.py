@@ -55,8 +55,9 @@ def finetune(
     with place(config) as here:
         told: Listener = (listener or Silent()) if here.leads else Silent()
         with runs.opened(folder, here, overwrite=overwrite):
-            sources = _sources(config, folder, start, here, told)
-            return runs.execute(config, sources, start, here, folder, told)
+            sources, failed = _sources(config, folder, start, here, told)
+            outcome = runs.execute(config, sources, start, here, folder, told)
+            return replace(outcome, failures=tuple((str(k), v) for k, v in failed.items()))
 
 
 def starting_student(config: FinetuneConfig) -> runs.Start:
@@ -72,23 +73,24 @@ def starting_student(config: FinetuneConfig) -> runs.Start:
 
 def _sources(
     config: FinetuneConfig, folder: Path, start: runs.Start, here: Place, told: Listener
-) -> list[Source]:
-    """All recordings; the leading process fills the cache before the others read it."""
+) -> tuple[list[Source], dict[Path, str]]:
+    """All recordings, and why some could not be used; the leading process fills the cache before
+    the others read it."""
     if not here.leads:
         here.wait()
-    labelled = _labelled(config, folder, start, told)
+    labelled, failed = _labelled(config, folder, start, told)
     if here.leads:
         here.wait()
     if not config.replay:
-        return labelled
+        return labelled, failed
     corpora = [corpus_source(path, song_pattern=config.song_pattern) for path in config.replay]
     trained = split_songs(labelled, config, read_split(config.split)).train
-    return labelled + replayed(corpora, trained, config.replay_share, config.stride)
+    return labelled + replayed(corpora, trained, config.replay_share, config.stride), failed
 
 
 def _labelled(
     config: FinetuneConfig, folder: Path, start: runs.Start, told: Listener
-) -> list[Source]:
+) -> tuple[list[Source], dict[Path, str]]:
     if config.audio and len(config.audio) != len(config.labels):
         raise UsageError(
             f"There are {len(config.labels)} folders of labels and {len(config.audio)} of audio.",
@@ -103,22 +105,23 @@ def _labelled(
     recipe = _teachers(config, start) if listens else None
     teachers = None if recipe is None else lru_cache(maxsize=1)(partial(Ensemble, recipe))
     teachers_id = "" if recipe is None else recipe.labels_fingerprint
-    sources = []
+    sources, failed = [], {}
     for name, audio_folder, weight in zip(config.labels, folders, weights, strict=True):
         if audio_folder is not None and is_corpus(audio_folder):
             sources.append(_from_corpus(config, start, Path(name), audio_folder, weight, told))
             continue
         found = match(Path(name), audio_folder)
         told.message(f"{name}: {len(found.pairs)} recordings with labels.")
-        source, failed = labelled_source(
+        source, unusable = labelled_source(
             found, cache, front_end, name=name, weight=weight,
             song_pattern=config.song_pattern, teachers=teachers, teachers_id=teachers_id,
             tell=told.prepared,
         )  # fmt: skip
-        for line in summary([found], failed):
+        for line in summary([found], unusable):
             told.message(line)
         sources.append(source)
-    return sources
+        failed.update(unusable)
+    return sources, failed
 
 
 def _from_corpus(

@@ -205,6 +205,8 @@ def labelled_source(
             if isinstance(error, TrainingError):
                 raise
             failed[path] = error.message
+            if tell is not None:
+                tell(number + 1, len(matches.pairs))
             continue
         tracks.append(
             Track(

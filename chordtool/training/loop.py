@@ -380,7 +380,9 @@ class Trainer:
         return self._wish.made if self.place.world == 1 else self._agreed
 
     def _stopped(self) -> Outcome:
-        self.listener.message("Stopped and saved; the same command goes on from here.")
+        self.listener.message(
+            "Stopped and saved; the same command goes on from here (without --overwrite)."
+        )
         # Only the process that looked at its clock knows that it was the time.
         timed_out = self.place.sum(torch.tensor(float(self._timed_out))).item() > 0
         if not timed_out:

@@ -6,6 +6,8 @@ import csv
 import io
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -127,7 +129,9 @@ class TensorBoard:
             raise UsageError(
                 "TensorBoard is not installed.", hint="pip install 'chordtool[tensorboard]'"
             ) from None
-        self._writer = SummaryWriter(str(folder / "tensorboard"))
+        # A writer makes its folder at once, and a run's folder must be the run's to make.
+        self._make: Callable[[], Any] = partial(SummaryWriter, str(folder / "tensorboard"))
+        self._writer: Any = None
 
     def message(self, text: str) -> None: ...
 
@@ -136,13 +140,15 @@ class TensorBoard:
     def step(self, numbers: dict[str, float]) -> None: ...
 
     def epoch(self, row: dict[str, Any]) -> None:
+        self._writer = self._writer or self._make()
         for name in COLUMNS[3:]:
             if row[name] is not None:
                 self._writer.add_scalar(name, row[name], row["epoch"])
         self._writer.flush()
 
     def close(self) -> None:
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
 
 class Several:

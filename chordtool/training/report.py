@@ -145,6 +145,8 @@ def _scores(
 def _interval(interval: Interval | None) -> str:
     if interval is None or interval.value != interval.value:
         return "&ndash;"
+    if interval.low != interval.low:  # one recording says nothing of others
+        return f"{interval.value:.2%}"
     return f"{interval.value:.2%} ({interval.low:.2%} to {interval.high:.2%})"
 
 

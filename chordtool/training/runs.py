@@ -19,10 +19,10 @@ from chordtool.evaluation import METRICS
 from chordtool.files import PART_PATTERN, atomic_write
 from chordtool.locking import try_lock
 from chordtool.models.card import ModelCard
-from chordtool.models.students import build
+from chordtool.models.students import build, require_architecture
 from chordtool.training import checkpoint
 from chordtool.training.config import TrainConfig, student_front_end
-from chordtool.training.data import Segments, Source, feature_statistics
+from chordtool.training.data import Segments, Source, feature_statistics, has_label
 from chordtool.training.devices import Place
 from chordtool.training.judge import judge
 from chordtool.training.loop import Trainer
@@ -54,7 +54,12 @@ class Start:
 
 
 def fresh(architecture: str, teacher: str = "") -> Start:
-    """Random weights of an architecture, with the students' front end."""
+    """Random weights of an architecture, with the students' front end.
+
+    Raises:
+        ModelError: there is no such architecture.
+    """
+    require_architecture(architecture)
     return Start(ModelCard("", architecture, student_front_end(), teacher=teacher))
 
 
@@ -114,14 +119,16 @@ def execute(
         TrainingError: the data cannot be used, or the run fails.
         KeyboardInterrupt: it was interrupted; its state is saved.
     """
-    split = split_songs(sources, config, read_split(config.split))
+    given = read_split(config.split)
+    split = split_songs(sources, config, given)
+    if given is not None and (missing := _strangers(given, sources)):
+        listener.message(
+            f"{len(missing)} songs of --split are not here, or are called otherwise: "
+            f"{', '.join(missing[:3])}."
+        )
     student, card = _student(config, split, start, folder)
     train = Segments(split.train, config, card.front_end)
-    if len(train) == 0:
-        raise TrainingError(
-            "The training split is empty: its recordings have no frames.",
-            hint="Give longer recordings.",
-        )
+    _require_something_to_learn(train, config)
     validation = Segments(split.validation, config, card.front_end, training=False)
     trainer = Trainer(config, student, card, train, validation, place, folder, listener)
     if trainer.resume():
@@ -145,6 +152,31 @@ def execute(
         report(folder, config, outcome, split)
     place.wait()
     return outcome
+
+
+def _strangers(given: dict[str, list[str]], sources: Sequence[Source]) -> list[str]:
+    """Songs that a split names and nobody has."""
+    here = {track.song for source in sources for track in source.tracks}
+    return sorted({song for names in given.values() for song in names} - here)
+
+
+def _require_something_to_learn(train: Segments, config: TrainConfig) -> None:
+    """Raise TrainingError if a run would only seem to learn, with a loss of 0."""
+    if len(train) == 0:
+        raise TrainingError(
+            "The training split is empty: its recordings have no frames.",
+            hint="Give longer recordings.",
+        )
+    if len(train.epoch(0)) == 0:
+        raise TrainingError(
+            "An epoch would have no segments: each is seen too rarely.",
+            hint="Give greater values of --weight, or longer recordings.",
+        )
+    if config.kd_alpha == 0 and not any(has_label(track) for track in train.tracks):
+        raise TrainingError(
+            "None of the recordings to train on has a label that a student could learn.",
+            hint="Chords out of the vocabulary, and X, are none. Look at the label files.",
+        )
 
 
 def report(folder: Path, config: TrainConfig, outcome: Outcome, split: Split) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,7 +55,7 @@ def split_songs(
         n_validation = _share(len(songs), config.validation_share)
         n_test = _share(len(songs), config.test_share)
         if songs and n_validation + n_test >= len(songs):
-            raise _empty("training", len(songs))
+            raise _empty("training", len(songs), given)
         validation = set(shuffled[:n_validation])
         test = set(shuffled[n_validation : n_validation + n_test])
 
@@ -74,9 +75,9 @@ def split_songs(
         test=part(lambda t: t.song in test, True),
     )
     if not split.train:
-        raise _empty("training", len(songs))
+        raise _empty("training", len(songs), given)
     if not split.validation and config.validation_share > 0:
-        raise _empty("validation", len(songs))
+        raise _empty("validation", len(songs), given)
     return split
 
 
@@ -84,7 +85,13 @@ def _share(n: int, share: float) -> int:
     return 0 if share == 0 else max(1, round(n * share))
 
 
-def _empty(part: str, n_songs: int) -> TrainingError:
+def _empty(part: str, n_songs: int, given: dict[str, list[str]] | None) -> TrainingError:
+    if given is not None:
+        return TrainingError(
+            f"The {part} split is empty: the file of --split leaves none of the {n_songs} songs "
+            "for it.",
+            hint="Names in it are those of a run's split.json: stems of files, without suffix.",
+        )
     return TrainingError(
         f"The {part} split is empty: there are {n_songs} songs.",
         hint="Give more songs, or other values of --validation-share and --test-share.",
@@ -114,4 +121,10 @@ def read_split(path: str | None) -> dict[str, list[str]] | None:
         raise UsageError(f"{path} is not a split.", hint=hint) from None
     if set(parts) - {"train", "validation", "test"} or not parts:
         raise UsageError(f"{path} is not a split.", hint=hint)
+    times = Counter(song for names in parts.values() for song in set(names))
+    if twice := [song for song, count in times.items() if count > 1]:
+        raise UsageError(
+            f"{path} is not a split: {twice[0]!r} is in two of its parts.",
+            hint="What judges a student must not be what it learnt.",
+        )
     return parts

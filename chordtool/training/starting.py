@@ -51,6 +51,9 @@ def starting_weights(student: str) -> tuple[ModelCard, dict[str, Tensor]]:
             f"{student} has the architecture {card.architecture!r}, which cannot be trained.",
             hint=_HINT,
         )
+    # What does not fit is found here, not after hours of labelling.
+    empty = build(card.architecture, n_bins=card.front_end.n_bins, n_classes=N_CLASSES)
+    checkpoint.load_weights(empty, card, weights)
     return card, weights
 
 

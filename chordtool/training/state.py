@@ -116,6 +116,8 @@ class Outcome:
     """Counted from 1; 0 if no epoch was over."""
     state: RunState
     card: ModelCard
+    failures: tuple[tuple[str, str], ...] = ()
+    """Recordings that could not be used, and why."""
 
 
 def _is_figure(value: object) -> bool:

@@ -20,9 +20,10 @@ from chordtool.training import checkpoint, runs
 from chordtool.training.config import FinetuneConfig, TrainConfig, resolve
 from chordtool.training.data import Segments, Source
 from chordtool.training.finetune import finetune
+from chordtool.training.progress import Silent
 from chordtool.training.split import read_split, split_songs
 from chordtool.training.starting import starting_weights
-from chordtool.training.state import ALL_EPOCHS
+from chordtool.training.state import ALL_EPOCHS, Outcome, RunState
 from tests.training.made import SMALL, make_corpus, make_songs, write_song
 
 TINY = {**SMALL, "batch_size": 4, "epochs": 1}
@@ -119,11 +120,12 @@ def test_replay_has_its_share_of_what_is_trained_on(
 
     def looked_at(
         config: TrainConfig, sources: list[Source], start: runs.Start, *rest: Any
-    ) -> None:
+    ) -> Outcome:
         train = Segments(split_songs(sources, config).train, config, start.card.front_end)
         names = [track.song for track in train.tracks]
         drawn = [names[owner] for owner in train.epoch(0).owner]
         shares.append(sum(not name.startswith("mine") for name in drawn) / len(drawn))
+        return Outcome(ALL_EPOCHS, -1.0, 0, RunState(), start.card)
 
     monkeypatch.setattr(runs, "execute", looked_at)
     finetune(setting, tmp_path / "run")
@@ -280,6 +282,17 @@ def test_students_that_cannot_be_trained_are_one_sentence(tmp_path: Path) -> Non
             starting_weights(str(file))
 
 
+@pytest.fixture
+def no_listening(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features take hours: what cannot be right is found before them."""
+
+    def heard(*arguments: Any, **more: Any) -> None:
+        raise AssertionError("features were computed")
+
+    monkeypatch.setattr("chordtool.training.finetune.labelled_source", heard)
+
+
+@pytest.mark.usefixtures("no_listening")
 def test_from_scratch_with_an_unknown_architecture_is_one_sentence(
     songs: Path, tmp_path: Path
 ) -> None:
@@ -287,16 +300,61 @@ def test_from_scratch_with_an_unknown_architecture_is_one_sentence(
         finetune(configured(songs, from_scratch=True, student="rnn"), tmp_path / "run")
 
 
+@pytest.mark.usefixtures("no_listening")
+def test_weights_of_something_else_are_one_sentence(
+    songs: Path, student: Path, tmp_path: Path
+) -> None:
+    _, weights = checkpoint.load_checkpoint(student / "best.safetensors")
+    weights.pop(next(iter(weights)))
+    file = tmp_path / "other.safetensors"
+    checkpoint.save_checkpoint(file, weights, CARD)
+    with pytest.raises(ModelError, match="do not fit"):
+        finetune(configured(songs, student=str(file)), tmp_path / "run")
+
+
+def test_labels_that_nobody_can_learn_are_one_sentence(tmp_path: Path) -> None:
+    """Not a run with a loss of 0."""
+    songs = make_songs(tmp_path / "songs", n=4, seconds=1.2)
+    for file in songs.glob("*.lab"):
+        file.write_text("0 1.2 X\n")
+    with pytest.raises(TrainingError, match="a label that a student could learn"):
+        finetune(configured(songs, from_scratch=True), tmp_path / "run")
+
+
+def test_an_epoch_without_segments_is_one_sentence(songs: Path, tmp_path: Path) -> None:
+    setting = configured(songs, from_scratch=True, weight=(1e-9,))
+    with pytest.raises(TrainingError, match="no segments"):
+        finetune(setting, tmp_path / "run")
+
+
 # The split
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{", '{"train": 3}', '{"elsewhere": []}', "[" * 100_000, "{}"]
-)
+    "text",
+    [
+        "", "[]", "{", '{"train": 3}', '{"elsewhere": []}', "[" * 100_000, "{}",
+        '{"validation": ["a", "b"], "test": ["b"]}', '{"validation": ["a"], "train": ["a"]}',
+    ],
+)  # fmt: skip
 def test_a_broken_split_is_one_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "split.json").write_text(text)
     with pytest.raises(UsageError, match="not a split"):
         read_split(str(tmp_path / "split.json"))
+
+
+def test_songs_of_a_split_that_are_not_here_are_named(songs: Path, tmp_path: Path) -> None:
+    given = {"validation": ["song-1", "typo"], "test": ["nowhere"]}
+    (tmp_path / "split.json").write_text(json.dumps(given))
+    said: list[str] = []
+
+    class Ears(Silent):
+        def message(self, text: str) -> None:
+            said.append(text)
+
+    setting = configured(songs, from_scratch=True, split=str(tmp_path / "split.json"))
+    finetune(setting, tmp_path / "run", listener=Ears())
+    assert any("nowhere, typo" in text for text in said)
 
 
 def test_a_split_of_another_run_is_kept(tmp_path: Path) -> None:

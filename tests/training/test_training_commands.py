@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -41,6 +43,30 @@ def test_distill_says_where_the_student_is(
     again = run(["distill", "--corpus", str(corpus), "-o", str(folder), *options()])
     assert again == ExitCode.OK
     assert "is finished" in capsys.readouterr().err
+
+
+def test_a_run_that_nobody_validated_says_so(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = ["distill", "--corpus", str(corpus), "-o", str(tmp_path / "run")]
+    assert run([*call, *options(validation_share=0.0)]) == ExitCode.OK
+    err = capsys.readouterr().err
+    assert "no songs validated it" in err
+    assert "-100" not in err
+
+
+def test_recordings_that_failed_are_told_at_the_end_by_a_table_and_the_status(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    songs = make_songs(tmp_path / "songs", n=4, seconds=1.2)
+    (songs / "song-0.wav").write_bytes(b"")
+    call = ["finetune", "--from-scratch", "--labels", str(songs), "-o", str(tmp_path / "run")]
+    for _ in range(2):  # a run that is finished says it again
+        assert run([*call, *options()]) == ExitCode.SOME_FAILED
+        out, err = capsys.readouterr()
+        assert out == f"{tmp_path / 'run' / 'best.safetensors'}\n"
+        assert "1 failed" in err
+        assert "song-0.wav" in err
 
 
 def test_settings_of_a_run_are_read_back_and_options_win(corpus: Path, tmp_path: Path) -> None:
@@ -118,6 +144,35 @@ def test_tensorboard_is_written_or_asked_for(tmp_path: Path) -> None:
             TensorBoard(tmp_path)
         assert "chordtool[tensorboard]" in caught.value.hint
         return
+    check_board(tmp_path)
+
+
+def test_tensorboard_does_not_make_the_run_s_folder(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that is not empty, and no run's, is refused."""
+
+    class Writer:
+        def __init__(self, folder: str) -> None:
+            Path(folder).mkdir(parents=True)
+
+        def add_scalar(self, name: str, value: float, epoch: int) -> None:
+            written.append(name)
+
+        def flush(self) -> None: ...
+
+        def close(self) -> None: ...
+
+    written: list[str] = []
+    module = ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = Writer  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    call = ["distill", "--corpus", str(corpus), "-o", str(tmp_path / "run"), *options()]
+    assert run([*call, "--tensorboard"]) == ExitCode.OK
+    assert "train_loss" in written
+
+
+def check_board(tmp_path: Path) -> None:
     board = TensorBoard(tmp_path)
     row = dict.fromkeys(("lr", "train_loss", "train_accuracy", "segments_per_second"), 0.5)
     board.epoch({**row, "epoch": 1, "validation_loss": None, "validation_accuracy": None,

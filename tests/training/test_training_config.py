@@ -35,6 +35,15 @@ def test_from_scratch_is_the_paper_s_baseline() -> None:
     assert resolve(FinetuneConfig, {"from_scratch": True, "lr": 3e-4}).lr == 3e-4
 
 
+def test_from_scratch_asked_for_beside_a_file_is_that_baseline_too(tmp_path: Path) -> None:
+    FinetuneConfig(student="default", kd_alpha=0.3, batch_size=7).write(tmp_path / "config.json")
+    c = resolve(FinetuneConfig, {"from_scratch": True, "lr": 3e-4}, tmp_path)
+    assert (c.student, c.kd_alpha, c.pitch_high, c.lr, c.batch_size) == ("btc", 0.0, 6, 3e-4, 7)
+    resolve(FinetuneConfig, {"from_scratch": True, "epochs": 3}).write(tmp_path / "config.json")
+    c = resolve(FinetuneConfig, {"from_scratch": True}, tmp_path)
+    assert (c.student, c.epochs, c.lr) == ("btc", 3, 1e-4)
+
+
 @pytest.mark.parametrize("kind", [DistillConfig, FinetuneConfig])
 def test_augmentation_is_off_unless_asked_for(kind: type[TrainConfig]) -> None:
     c = kind()

@@ -75,8 +75,9 @@ def test_an_empty_split_is_one_sentence(n: int, part: str) -> None:
 
 
 def test_a_given_split_without_validation_is_one_sentence() -> None:
-    with pytest.raises(TrainingError, match="The validation split is empty"):
+    with pytest.raises(TrainingError, match="The validation split is empty") as caught:
         split_songs([memory_source(5)], config(), {"validation": ["elsewhere"]})
+    assert "split.json" in caught.value.hint
 
 
 # Segments

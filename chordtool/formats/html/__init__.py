@@ -106,11 +106,11 @@ class _ChordTable:
             (spelling, vocabulary.transpose(label, t), before and vocabulary.transpose(before, t))
             for t, spelling in enumerate(self._spellings)
         ]
-        names = tuple(spelling.symbol(this, before=that) for spelling, this, that in moved)
+        names = tuple(spelling.symbol(this, following=that) for spelling, this, that in moved)
         place = self._places.setdefault(names, len(self.chords))
         if place == len(self.chords):
             chord = vocabulary.parse(label)
-            notes = [" ".join(spelling.notes(this, before=that)) for spelling, this, that in moved]
+            notes = [" ".join(spelling.notes(this, following=that)) for spelling, this, that in moved]
             self.chords.append(
                 {
                     "root": chord.root,

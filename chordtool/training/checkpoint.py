@@ -85,6 +85,8 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise ModelError(
             f"The checkpoint {path} cannot be read: {error.strerror}.", hint=hint
         ) from None
+    if path.suffix == ".onnx":
+        raise ModelError(f"{path} is an exported model, not a checkpoint.", hint=hint)
     # A safetensors file begins with a length, whose bytes may look like anything, and then "{".
     if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
         raise ModelError(

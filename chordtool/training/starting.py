@@ -35,7 +35,10 @@ def starting_weights(student: str) -> tuple[ModelCard, dict[str, Tensor]]:
     elif path.suffix == ".onnx":
         card, weights = _from_onnx(_read(path), student)
     elif path.suffix in (".pt", ".pth"):
-        card, weights = _from_btc(path)
+        try:
+            card, weights = _from_btc(path)
+        except ModelError as error:  # its hint is how to download ours
+            raise ModelError(error.message, hint=_HINT) from None
     elif student == "default":
         from chordtool.models import default
 

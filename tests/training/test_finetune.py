@@ -270,6 +270,19 @@ def test_a_truncated_student_is_one_sentence(student: Path, tmp_path: Path) -> N
             starting_weights(str(tmp_path / name))
 
 
+def test_what_is_wrong_with_a_file_of_one_s_own_is_not_mended_by_a_download(tmp_path: Path) -> None:
+    for name in ("mine.pt", "mine.pth"):
+        (tmp_path / name).write_bytes(pickle.dumps({"model": 1}))
+        with pytest.raises(ModelError) as caught:
+            starting_weights(str(tmp_path / name))
+        assert "download" not in caught.value.hint
+
+
+def test_an_exported_model_is_no_checkpoint(student: Path) -> None:
+    with pytest.raises(ModelError, match="is an exported model"):
+        checkpoint.load_checkpoint(student / "student.onnx")
+
+
 def test_students_that_cannot_be_trained_are_one_sentence(tmp_path: Path) -> None:
     module = build("btc", n_bins=144, n_classes=170)
     for card in (

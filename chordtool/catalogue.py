@@ -93,7 +93,7 @@ _ENTRIES: Final = (
         licence="MIT",
         source="Park et al., A Bi-directional Transformer for Musical Chord Recognition, "
         "ISMIR 2019",
-        description="The bi-directional transformer's public checkpoint, 170 chords.",
+        description="The bi-directional transformer's public checkpoint, 168 chords.",
     ),
     CatalogueEntry(
         name="lv",
@@ -137,7 +137,7 @@ _ENTRIES: Final = (
         licence="BSD-2-Clause",
         source="McFee and Bello, Structured Training for Large-vocabulary Chord Recognition, "
         "ISMIR 2017",
-        description="Convolutional and recurrent, trained on chord structure, 170 chords.",
+        description="Convolutional and recurrent, trained on chord structure, 168 chords.",
     ),
 )
 

@@ -6,7 +6,7 @@
 Chooses on the songs that validated the run how far each quality is favoured, and, on them and on
 music that a teacher labelled, what a change of chord costs the decoder and how far no chord is
 favoured. Then it writes ``default.onnx`` into the package, with a card that says what it was
-trained on. Test songs play no part in it.
+trained on. The rendered test songs play no part in it.
 """
 
 from __future__ import annotations

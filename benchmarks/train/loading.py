@@ -15,7 +15,8 @@ from pathlib import Path
 
 import psutil
 
-from chordtool.training.config import TrainConfig, student_front_end
+from chordtool.frontend import FrontEnd
+from chordtool.training.config import TrainConfig
 from chordtool.training.data import Segments
 from chordtool.training.sources import corpus_source
 
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--kd", action="store_true", help="read the teacher's posteriors too")
     arguments = parser.parse_args()
     config = TrainConfig(batch_size=arguments.batch_size, kd_alpha=0.5 if arguments.kd else 0.0)
-    segments = Segments([corpus_source(arguments.corpus)], config, student_front_end())
+    segments = Segments([corpus_source(arguments.corpus)], config, FrontEnd())
     process = psutil.Process()
     before = process.memory_info().rss
     size, done, seconds, epoch = arguments.batch_size, 0, 0.0, 0

@@ -65,7 +65,7 @@ def transcribe(
     ] = "default",
     vocabulary: Annotated[
         Vocabulary | None,
-        typer.Option(help=r"170 chords or major and minor only.  \[default: the model's]"),
+        typer.Option(help=r"168 chords or major and minor only.  \[default: the model's]"),
     ] = None,
     beats: Annotated[
         bool, typer.Option("--beats", help="Move changes onto beats, and write bars in charts.")

@@ -1,7 +1,7 @@
 """The crema teacher: structured training for large-vocabulary chord recognition.
 
 McFee and Bello, ISMIR 2017. Convolutions over a harmonic constant-Q transform, two
-bidirectional GRU layers, and a softmax over the same 170 chords.
+bidirectional GRU layers, and a softmax over the same 168 chords.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from chordtool.errors import UsageError
-from chordtool.frontend import FrontEnd
 from chordtool.training.settings import RUN_ONLY, checked, setting
 
 CONFIG_SCHEMA: Final = 1
@@ -294,7 +293,10 @@ class FinetuneConfig(TrainConfig):
         "have its posteriors.", choices=("all", "replay"), panel="Loss",
     )  # fmt: skip
     from_scratch: bool = setting(
-        False, "The supervised baseline: random weights, pitch shift, no teacher.", panel="Method"
+        False,
+        "The supervised baseline: random weights, pitch shift, no teacher. Unless given, --student "
+        "is then btc, --lr 1e-4, --epochs 100, --pitch-low -5, --pitch-high 6.",
+        panel="Method",
     )
     cache: str | None = setting(
         None, "Folder for features and posteriors; in the run's folder if not given.",
@@ -387,11 +389,6 @@ def read_settings(kind: type[Config], file: Path) -> dict[str, Any]:
             hint=f"It was written by {made_by}.",
         )
     return {k: tuple(v) if isinstance(v, list) else v for k, v in document.items()}
-
-
-def student_front_end() -> FrontEnd:
-    """The front end of the students, not yet normalised."""
-    return FrontEnd()
 
 
 def _plain(value: Any) -> Any:

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from chordtool.errors import TrainingError, UsageError
 from chordtool.evaluation import METRICS
 from chordtool.files import PART_PATTERN, atomic_write
+from chordtool.frontend import FrontEnd
 from chordtool.locking import try_lock
 from chordtool.models.card import ModelCard
 from chordtool.models.students import build, require_architecture
 from chordtool.training import checkpoint
-from chordtool.training.config import TrainConfig, student_front_end
+from chordtool.training.config import TrainConfig
 from chordtool.training.data import Segments, Source, feature_statistics, has_label
 from chordtool.training.devices import Place
 from chordtool.training.judge import judge
@@ -60,7 +61,7 @@ def fresh(architecture: str, teacher: str = "") -> Start:
         ModelError: there is no such architecture.
     """
     require_architecture(architecture)
-    return Start(ModelCard("", architecture, student_front_end(), teacher=teacher))
+    return Start(ModelCard("", architecture, FrontEnd(), teacher=teacher))
 
 
 @contextmanager

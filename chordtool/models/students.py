@@ -9,11 +9,12 @@ from typing import Final
 import torch
 from torch import nn
 
-from chordtool.errors import ModelError
+from chordtool.errors import ModelError, ModelUnavailableError
 from chordtool.files import require_regular
 from chordtool.models.btc import BTC
 from chordtool.models.card import ModelCard
 from chordtool.models.onnx_file import MAX_BYTES, inspect
+from chordtool.models.seal import check_seal
 from chordtool.models.two_encoders_one_decoder import TwoEncodersOneDecoder
 from chordtool.vocabulary import VOCABULARIES
 
@@ -22,6 +23,7 @@ ARCHITECTURES: Final[dict[str, Callable[..., nn.Module]]] = {
     "2e1d": TwoEncodersOneDecoder,
 }
 """What can be trained, by the word that a card's ``architecture`` holds."""
+_EXPORTED: Final = "Only files that `chordtool export` wrote can be trained further."
 
 
 def require_architecture(name: str) -> None:
@@ -66,7 +68,8 @@ def from_onnx(source: Path | bytes) -> tuple[nn.Module, ModelCard]:
         source: an ONNX file, or its content.
 
     Raises:
-        ModelError: the file is broken, hostile, or not of a known architecture.
+        ModelUnavailableError: the file cannot be read.
+        ModelError: it is broken, hostile, or not of a known architecture.
     """
     from chordtool.models.onnx_graphs import read_weights
 
@@ -97,17 +100,18 @@ def _content(path: Path) -> bytes:
     try:
         require_regular(path)
         if path.stat().st_size > MAX_BYTES:
-            raise ModelError(f"{path} is larger than {MAX_BYTES >> 20} MiB.")
-        return path.read_bytes()
+            raise ModelError(f"{path} is larger than {MAX_BYTES >> 20} MiB.", hint=_EXPORTED)
+        data = path.read_bytes()
     except OSError as error:
-        raise ModelError(
-            f"The model {path} cannot be read: {error.strerror}.",
-            hint="Give an ONNX file that `chordtool export` wrote.",
+        raise ModelUnavailableError(
+            f"The model {path} cannot be read: {error.strerror}.", hint=_EXPORTED
         ) from None
+    check_seal(data, str(path))
+    return data
 
 
 def _foreign() -> ModelError:
     return ModelError(
         "The weights in the ONNX file do not fit the architecture on its card.",
-        hint="Only files that `chordtool export` wrote can be trained further.",
+        hint=_EXPORTED,
     )

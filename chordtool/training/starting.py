@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from chordtool import catalogue
 from chordtool.errors import ModelError, ModelUnavailableError
 from chordtool.models.card import ModelCard
-from chordtool.models.seal import check_seal
-from chordtool.models.students import ARCHITECTURES, build
+from chordtool.models.students import ARCHITECTURES, build, from_onnx
 from chordtool.training import checkpoint
 from chordtool.vocabulary import N_CLASSES
 
@@ -33,7 +31,7 @@ def starting_weights(student: str) -> tuple[ModelCard, dict[str, Tensor]]:
     if path.is_dir() or path.suffix == ".safetensors":
         card, weights = checkpoint.load_checkpoint(path)
     elif path.suffix == ".onnx":
-        card, weights = _from_onnx(_read(path), student)
+        card, weights = _from_onnx(path)
     elif path.suffix in (".pt", ".pth"):
         try:
             card, weights = _from_btc(path)
@@ -42,7 +40,7 @@ def starting_weights(student: str) -> tuple[ModelCard, dict[str, Tensor]]:
     elif student == "default":
         from chordtool.models import default
 
-        card, weights = _from_onnx(default.read(), student)
+        card, weights = _from_onnx(default.read())
     elif student == "btc":
         card, weights = _from_btc(catalogue.weights("btc")[0])
     else:
@@ -60,41 +58,9 @@ def starting_weights(student: str) -> tuple[ModelCard, dict[str, Tensor]]:
     return card, weights
 
 
-def _read(path: Path) -> bytes:
-    from chordtool.models.onnx_file import MAX_BYTES
-
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ModelUnavailableError(
-            f"The model {path} cannot be read: {error.strerror}.", hint=_HINT
-        ) from None
-    if len(data) > MAX_BYTES:
-        raise ModelError(f"{path} is larger than {MAX_BYTES >> 20} MiB.", hint=_HINT)
-    check_seal(data, str(path))
-    return data
-
-
-def _from_onnx(data: bytes, name: str) -> tuple[ModelCard, dict[str, Tensor]]:
-    from chordtool.models.onnx_file import inspect
-    from chordtool.models.onnx_graphs import read_weights
-
-    card = inspect(data).card
-    if card.architecture not in ARCHITECTURES:
-        return card, {}
-    try:
-        found = read_weights(data)
-        weights = {k: torch.from_numpy(v.copy()) for k, v in found.items()}
-    except Exception:  # what onnx and numpy raise on files of others has no common base
-        raise ModelError(
-            f"The weights of {name} cannot be read back.",
-            hint="Use a file that `chordtool export` wrote.",
-        ) from None
-    # No output depends on frozen parameters, so an exported model leaves them out.
-    fresh = build(card.architecture, n_bins=card.front_end.n_bins, n_classes=N_CLASSES)
-    frozen = {k: p.detach() for k, p in fresh.named_parameters() if not p.requires_grad}
-    return card, {**frozen, **weights}
+def _from_onnx(source: Path | bytes) -> tuple[ModelCard, dict[str, Tensor]]:
+    module, card = from_onnx(source)
+    return card, module.state_dict()
 
 
 def _from_btc(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:

@@ -16,6 +16,13 @@ class Spelling(str, Enum):
     key = "key"
 
 
+class Vocabulary(str, Enum):
+    """Vocabularies that ``--vocabulary`` takes."""
+
+    large = "large"
+    majmin = "majmin"
+
+
 def asked_for(context: typer.Context, parameter: str) -> bool:
     """Whether a flag has set an option: no variable, no settings file, no default."""
     source = context.get_parameter_source(parameter)

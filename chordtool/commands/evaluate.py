@@ -9,8 +9,11 @@ from typing import Annotated
 import typer
 
 from chordtool.commands import completion
-from chordtool.commands.transcribe import Vocabulary
+from chordtool.commands.choices import Vocabulary
 from chordtool.errors import UsageError
+from chordtool.threads import one_blas_thread
+
+one_blas_thread()
 
 
 def evaluate(

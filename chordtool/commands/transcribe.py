@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import sys
-from enum import Enum
 from typing import Annotated
 
 import typer
 
 from chordtool.commands import completion
-from chordtool.commands.choices import Spelling, asked_for
+from chordtool.commands.choices import Spelling, Vocabulary, asked_for
 from chordtool.threads import one_blas_thread
 
 one_blas_thread()
-
-
-class Vocabulary(str, Enum):
-    """Vocabularies that ``--vocabulary`` takes."""
-
-    large = "large"
-    majmin = "majmin"
 
 
 def transcribe(

@@ -6,7 +6,6 @@ vouches for their content; :mod:`chordtool.download` fetches what is missing.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Final
 from urllib.parse import quote
 
 from chordtool.errors import ModelUnavailableError, UsageError
+from chordtool.files import sha256_of
 
 MODELS_ENV: Final = "CHORDTOOL_MODELS"
 """A folder with weights that is looked at before the user's cache; same layout."""
@@ -301,8 +301,4 @@ def is_genuine(path: Path, file: WeightFile) -> bool:
 @lru_cache(maxsize=64)
 def _digest(path: Path, size: int, mtime_ns: int) -> str:
     # Size and time are there for the cache's sake: a changed file is another key.
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return sha256_of(path)

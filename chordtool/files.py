@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 import tempfile
@@ -38,6 +39,20 @@ def read_bounded(path: Path, limit: int) -> bytes:
     if len(data) > limit:
         raise OSError(errno.EFBIG, f"it has more than {limit} bytes")
     return data
+
+
+def sha256_of(path: Path) -> str:
+    """sha256 of a file's bytes, in hex digits.
+
+    Raises:
+        OSError: the file cannot be read, or is none.
+    """
+    digest = hashlib.sha256()
+    require_regular(path)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextmanager

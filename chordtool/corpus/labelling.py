@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import threading
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from chordtool.corpus.recipe import Recipe
 from chordtool.corpus.recording import Arrays, Metadata, Recording, write_recording
 from chordtool.corpus.statistics import SILENCE_DBFS, describe
 from chordtool.errors import AudioError, ChordtoolError, CorpusError, ModelUnavailableError
-from chordtool.files import require_regular
+from chordtool.files import sha256_of
 from chordtool.frontend import FrontEnd
 from chordtool.types import Labels
 from chordtool.vocabulary import MASKED
@@ -299,17 +298,3 @@ def _ensemble(recipe: Recipe) -> Ensemble:
         _THREAD.recipe = recipe
     found: Ensemble = _THREAD.ensemble
     return found
-
-
-def sha256_of(path: Path) -> str:
-    """sha256 of a file's bytes.
-
-    Raises:
-        OSError: the file cannot be read, or is none.
-    """
-    digest = hashlib.sha256()
-    require_regular(path)
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

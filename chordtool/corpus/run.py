@@ -25,13 +25,13 @@ from chordtool.corpus.labelling import (
     Job,
     Outcome,
     label_recording,
-    sha256_of,
 )
 from chordtool.corpus.manifest import FAILED, LABELLED, SKIPPED, Row
 from chordtool.corpus.recipe import Recipe
 from chordtool.corpus.statistics import Totals, total
 from chordtool.errors import ChordtoolError, ModelUnavailableError
 from chordtool.executors import Executor
+from chordtool.files import sha256_of
 
 _POLL_SECONDS: Final = 0.5
 _LARGEST_FILE: Final = Limits().decoded_bytes

@@ -24,7 +24,7 @@ from chordtool.constantq import log_cqt
 from chordtool.corpus.ensemble import Ensemble
 from chordtool.errors import ChordtoolError, TrainingError
 from chordtool.evaluation.files import label_files
-from chordtool.files import atomic_write
+from chordtool.files import atomic_write, sha256_of
 from chordtool.formats import read_segments
 from chordtool.frontend import FrontEnd
 from chordtool.matching import Matches, match_by_name
@@ -227,13 +227,13 @@ def labelled_source(
 
 
 def audio_digest(path: Path) -> str:
-    """sha256 of a file's bytes in hex digits."""
+    """sha256 of a recording's bytes in hex digits.
+
+    Raises:
+        TrainingError: it cannot be read.
+    """
     try:
-        with path.open("rb") as file:
-            digest = hashlib.sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
-            return digest.hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise TrainingError(f"{path} cannot be read: {error.strerror}.") from None
 

@@ -13,11 +13,12 @@ from chordtool.constantq import log_cqt
 from chordtool.corpus import labelling
 from chordtool.corpus.ensemble import average
 from chordtool.corpus.folder import recording_path
-from chordtool.corpus.labelling import Job, Outcome, compute, label_recording, sha256_of
+from chordtool.corpus.labelling import Job, Outcome, compute, label_recording
 from chordtool.corpus.recipe import Recipe, make_recipe, parse_front_end
 from chordtool.corpus.recording import Recording
 from chordtool.decoding import log_probabilities
 from chordtool.errors import ModelUnavailableError
+from chordtool.files import sha256_of
 from chordtool.frontend import BTC_FRONT_END, FrontEnd
 from chordtool.models import load_model
 from chordtool.vocabulary import MASKED

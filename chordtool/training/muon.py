@@ -2,7 +2,7 @@
 
 A matrix's gradient is mostly a few directions, and AdamW follows those. Muon puts in place of the
 gradient's momentum the nearest matrix with orthonormal rows or columns, which moves in all
-directions alike. What that brings to these students is measured in docs/results.md.
+directions alike. What that brings to these students is measured in docs/reproduction.md.
 
 Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024), for the method and
 the iteration's coefficients; Liu et al., arXiv 2502.16982, for the scale that makes AdamW's rates

@@ -1,4 +1,4 @@
-"""The table of docs/results.md, run and written by one command: ``python -m recipes.results``.
+"""The table of docs/reproduction.md, run and written by one command: ``python -m recipes.results``.
 
 Steps: :mod:`plan` says which rows there are and with which settings, :mod:`material` makes what
 they train and are tested on, :mod:`running` carries a row out, :mod:`scoring` scores it,

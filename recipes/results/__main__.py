@@ -1,4 +1,4 @@
-"""The table of docs/results.md, by one command that can be interrupted.
+"""The table of docs/reproduction.md, by one command that can be interrupted.
 
 python -m recipes.results --list
 python -m recipes.results --out ../data/results --only btc-stage2

@@ -1,4 +1,4 @@
-"""The rows that are there as markdown tables, for docs/results.md."""
+"""The rows that are there as markdown tables, for docs/reproduction.md."""
 
 from __future__ import annotations
 

@@ -7,7 +7,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
+
+_POLL_SECONDS: Final = 0.1
 
 if sys.platform == "win32":
     import msvcrt
@@ -38,7 +40,7 @@ else:
 
 
 @contextmanager
-def lock(path: Path, *, poll_seconds: float = 0.1) -> Iterator[None]:
+def lock(path: Path) -> Iterator[None]:
     """Hold the lock of that name; wait for whoever has it.
 
     The empty file stays behind: deleting it would let two processes hold two files of one name.
@@ -48,7 +50,7 @@ def lock(path: Path, *, poll_seconds: float = 0.1) -> Iterator[None]:
     """
     with path.open("ab") as file:
         while not _try_lock(file):
-            time.sleep(poll_seconds)
+            time.sleep(_POLL_SECONDS)
         try:
             yield
         finally:

@@ -121,15 +121,12 @@ class OnnxModel:
         Raises:
             ModelError: the network fails on the features.
         """
-        hearing = self._hearing()
+        hearing = self.listen()
         hearing.add(features)
         return hearing.finish()
 
     def listen(self) -> Hearing:
         """Take in a recording while it is being decoded; see :class:`Hearing`."""
-        return self._hearing()
-
-    def _hearing(self) -> Hearing:
         self.prepare()
         frames = self.card.segment_frames or DEFAULT_FRAMES
         stream = WindowStream(self._forward, frames, self.windows, threads=self.threads)

@@ -262,7 +262,7 @@ def _write(
     described = {**metadata, "sha256": _digest(tensors, metadata)}
     with atomic_write(path) as file:
         file.write(save(tensors, metadata={_KEY: json.dumps(described)}))
-    slices.forget(path)
+    slices.forget()
 
 
 def _digest(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, object]) -> str:

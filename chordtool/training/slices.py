@@ -52,9 +52,8 @@ def metadata(path: Path) -> dict[str, str]:
     return _header(path)[1]
 
 
-def forget(path: Path) -> None:
-    """Read a file's header again when it is next asked for; it was written anew."""
-    del path  # Headers are few and small: forgetting all of them costs next to nothing.
+def forget() -> None:
+    """Read headers again when they are next asked for: a file was written anew."""
     _header.cache_clear()
 
 

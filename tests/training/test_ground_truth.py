@@ -171,7 +171,7 @@ def test_a_damaged_cache_is_computed_anew(tmp_path: Path, songs: Path) -> None:
     cache = Cache(tmp_path)
     path, frames, _ = cache.features(songs / "song-0.wav", "ab" * 32, FrontEnd())
     path.write_bytes(b"\0" * 20)
-    slices.forget(path)
+    slices.forget()
     again, n, _ = cache.features(songs / "song-0.wav", "ab" * 32, FrontEnd())
     assert (again, n) == (path, frames)
     assert len(slices.rows(path, ("features",), 0, n)[0]) == frames
@@ -185,7 +185,7 @@ def test_a_single_bit_of_the_cache_is_noticed(tmp_path: Path, songs: Path) -> No
         bad = bytearray(good)
         bad[at] ^= 1
         target.write_bytes(bad)
-        slices.forget(target)
+        slices.forget()
         assert cache.features(song, "ab" * 32, FrontEnd()) == (target, frames, seconds)
         assert target.read_bytes() == good
 

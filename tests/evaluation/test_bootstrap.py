@@ -10,7 +10,7 @@ from scipy import stats
 
 from chordtool.evaluation import Bootstrap, evaluate
 from chordtool.evaluation.comparing import compare
-from evaluation.made import song, worse
+from tests.evaluation.made import song, worse
 
 
 def mean_of(values: NDArray[np.float64]):  # type: ignore[no-untyped-def]

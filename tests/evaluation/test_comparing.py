@@ -5,7 +5,7 @@ import pytest
 from chordtool.errors import UsageError
 from chordtool.evaluation import Bootstrap, Scores, compare, evaluate
 from chordtool.evaluation.scores import STATISTICS
-from evaluation.made import song, worse
+from tests.evaluation.made import song, worse
 
 REFERENCES = {f"{i:02}": song(i) for i in range(16)}
 

@@ -20,7 +20,7 @@ from chordtool.evaluation.folders import Request, evaluate_folders
 from chordtool.evaluation.report import to_csv, to_document, write_plot
 from chordtool.formats import read_segments
 from chordtool.transcriber import Transcriber
-from evaluation.made import song, worse, write
+from tests.evaluation.made import song, worse, write
 
 QUICK = Bootstrap(50)
 

@@ -15,7 +15,7 @@ from chordtool.evaluation.scores import SEGMENTATION, STATISTICS
 from chordtool.formats import read_transcription
 from chordtool.segments import Segment
 from chordtool.vocabulary import LARGE, parse
-from evaluation.made import song, worse
+from tests.evaluation.made import song, worse
 
 Segments = tuple[Segment, ...]
 

@@ -95,9 +95,7 @@ def names(group: str) -> dict[str, Plugin]:
     return {**own, **{k: v for k, v in sorted(_foreign(group).items()) if k not in own}}
 
 
-def require(
-    group: str, name: str, noun: str, error: type[ChordtoolError] = UsageError
-) -> Plugin:
+def require(group: str, name: str, noun: str, error: type[ChordtoolError] = UsageError) -> Plugin:
     """The plug-in of that name.
 
     Args:

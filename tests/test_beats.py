@@ -1,17 +1,18 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from songs import SONG
 
-from chordtool import beats
+from chordtool import beats, plugins
 from chordtool.beats import Beats, BeatTracker, add_beats, bars_of, load_tracker, snap_to_beats
 from chordtool.errors import FormatError, UsageError
 from chordtool.segments import Segment, Transcription
+from tests.songs import SONG
 
 GRID = tuple(0.5 * n for n in range(33))
 
@@ -173,3 +174,19 @@ def test_a_tracker_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(beats, "load_tracker", lambda name: broken)
     with pytest.raises(FormatError, match="'broken' failed: ValueError: no rhythm"):
         add_beats(song(0, "C", 1), np.zeros(10, np.float32), 22050, "broken")
+
+
+@pytest.mark.parametrize("value", ["no_such_module:TRACKER", "os:path"])
+def test_a_tracker_that_cannot_be_used_is_not_called_unknown(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = {"broken": plugins.Plugin("broken", "their-package", value)}
+    monkeypatch.setattr(plugins, "_foreign", lambda group: broken)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", plugins.PluginWarning)
+        with pytest.raises(UsageError) as caught:
+            load_tracker("broken")
+    assert caught.value.message == (
+        "The beat tracker 'broken' of the package their-package cannot be used."
+    )
+    assert caught.value.hint == "Choose another beat tracker, or mend that package."

@@ -12,13 +12,15 @@ from typing import Any
 import psutil
 import pytest
 
-from chordtool.errors import AudioError
+from chordtool.errors import AudioError, ChordtoolError
 from chordtool.executors import (
+    DaskExecutor,
     Executor,
     ProcessExecutor,
     SerialExecutor,
     WorkerDiedError,
 )
+from tests.waiting import wait_until
 
 
 def square(x: int) -> int:
@@ -47,6 +49,14 @@ def die_once(trap: str) -> str:
 def linger(seconds: int) -> int:
     time.sleep(60 * seconds)
     return os.getpid()
+
+
+def has_ended(process: int) -> bool:
+    """Whether a process is gone; a zombie is, though nobody has asked how it ended."""
+    try:
+        return psutil.Process(process).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @pytest.mark.parametrize("executor", [SerialExecutor(), ProcessExecutor(2)], ids=["serial", "pool"])
@@ -128,7 +138,7 @@ def test_closing_does_not_wait_for_what_is_going_on() -> None:
     executor.close()
     assert time.monotonic() - begun < 20
     assert isinstance(worker, int)
-    assert not psutil.pid_exists(worker)
+    wait_until(lambda: has_ended(worker), "the worker's end")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="workers are started in another way")
@@ -166,23 +176,61 @@ def test_an_interruption_waits_until_a_worker_knows_what_to_do(
         over.set()
         bystander.join()
     (worker,) = started
-    assert psutil.wait_procs([worker], timeout=20)[0]
+    assert psutil.wait_procs([worker], timeout=60)[0]
     assert capfd.readouterr().err == ""
 
 
 def test_workers_go_when_their_parent_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import test_executors as t;"
+        "import sys; sys.path.insert(0, sys.argv[1]); import tests.test_executors as t;"
         "e = t.ProcessExecutor(2)\n"
         "for _, worker in e.run(t.linger, [0, 0, 1, 1]): print(worker, flush=True)"
     )
-    here = str(Path(__file__).parent)
-    parent = subprocess.Popen([sys.executable, "-c", code, here], stdout=subprocess.PIPE, text=True)
+    root = str(Path(__file__).parents[1])
+    parent = subprocess.Popen([sys.executable, "-c", code, root], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     workers = {int(parent.stdout.readline()) for _ in range(2)}
     parent.kill()
     parent.communicate()
-    deadline = time.monotonic() + 20
-    while any(psutil.pid_exists(worker) for worker in workers):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: all(map(has_ended, workers)), "the workers' end")
+
+
+class FakeDask:
+    """As much of Dask as shows what becomes of a local cluster that nobody can talk to."""
+
+    class KilledWorker(Exception):  # noqa: N818 - its name
+        pass
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        self.open = 0
+
+    def LocalCluster(self, **options: object) -> FakeDask:  # noqa: N802 - its name
+        self.open += 1
+        return self
+
+    def Client(self, address: object, timeout: float) -> None:  # noqa: N802 - its name
+        raise self.error
+
+    def close(self) -> None:
+        self.open -= 1
+
+
+@pytest.mark.parametrize("error", [OSError("timed out"), KeyboardInterrupt()])
+def test_a_local_cluster_that_does_not_answer_is_closed(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dask = FakeDask(error)
+    monkeypatch.setitem(sys.modules, "distributed", dask)  # type: ignore[arg-type]
+    with pytest.raises((ChordtoolError, KeyboardInterrupt)) as caught:
+        DaskExecutor("local:2")
+    assert dask.open == 0
+    if isinstance(caught.value, ChordtoolError):
+        assert caught.value.message == "The local cluster does not answer: timed out."
+
+
+def test_a_scheduler_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    dask = FakeDask(OSError("timed out"))
+    monkeypatch.setitem(sys.modules, "distributed", dask)  # type: ignore[arg-type]
+    with pytest.raises(ChordtoolError, match="no Dask scheduler at tcp://nowhere:1: timed out"):
+        DaskExecutor("tcp://nowhere:1")

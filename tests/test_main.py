@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from chordtool import cli, parser
 from chordtool.errors import ExitCode
 
 FULL = Path("/dev/full")
@@ -81,3 +82,74 @@ def test_output_that_finds_no_room_is_an_error() -> None:
     assert status not in (ExitCode.OK, -6)
     assert "No space left on device" in complaints
     assert "Traceback" not in complaints
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["convert"], ExitCode.USAGE),
+        (["transcribe", "/nonesuch.mp3"], ExitCode.SOME_FAILED),
+        (["transcribe", str(CLIP), "--model", "nonesuch"], ExitCode.MODEL_UNAVAILABLE),
+    ],
+)
+def test_the_status_arrives_where_complaints_find_no_room(
+    arguments: list[str], expected: ExitCode
+) -> None:
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "chordtool", *arguments],
+            stdout=subprocess.PIPE, stderr=full.fileno(), check=False, timeout=120,
+        )  # fmt: skip
+    assert done.returncode == expected
+
+
+def says(
+    error: BaseException,
+    arguments: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> str:
+    """What is said where a command ends with an error."""
+
+    def fail(arguments: object) -> int:
+        raise error
+
+    monkeypatch.setattr(parser, "call", fail)
+    cli.run(arguments)
+    return capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["distill", "run.toml", "-o", "out"], "The same command goes on where it was."),
+        (
+            ["distill", "run.toml", "--overwrite"],
+            "The same command without --overwrite goes on where it was.",
+        ),
+        (["transcribe", "a", "b"], "With --skip-existing, the same command does the rest."),
+        (["transcribe", "a", "b", "--overwrite"], ""),
+        (["evaluate", "models"], ""),
+        (["transcribe", "distill", "b"], "With --skip-existing, the same command does the rest."),
+        (["export", "--overwrite", "distill"], ""),
+    ],
+)
+def test_an_interrupted_command_says_how_it_goes_on(
+    arguments: list[str],
+    hint: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    said = says(KeyboardInterrupt(), arguments, monkeypatch, capfd)
+    assert said == "error: Interrupted.\n" + (f"hint: {hint}\n" if hint else "")
+
+
+@pytest.mark.parametrize("command", parser.COMMANDS)
+def test_fewer_jobs_are_advised_where_there_are_jobs(
+    command: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    options = {name for p in parser.whole_program().commands[command].params for name in p.opts}
+    said = says(MemoryError(), [command, "x", "y"], monkeypatch, capfd)
+    assert "There is not enough memory." in said
+    assert ("--jobs" in said) == ("--jobs" in options)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,14 +13,16 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tiny_student import stamp, tiny_card, tiny_model, tiny_student
 
 from chordtool.errors import ChordtoolError, ModelError, ModelUnavailableError
+from chordtool.frontend import FrontEnd
 from chordtool.models import default, load_model
 from chordtool.models import onnx as onnx_module
+from chordtool.models.card import ModelCard
 from chordtool.models.onnx import OnnxModel
 from chordtool.models.windows import Windows
 from chordtool.testing import check_model
+from tests.tiny_student import stamp, tiny_card, tiny_model, tiny_student
 
 FEATURES = np.random.default_rng(0).normal(-7, 3, (60, 144)).astype(np.float32)
 
@@ -262,3 +265,21 @@ def test_no_watchdog_outlives_its_batch() -> None:
 
 def test_a_failure_that_says_nothing_is_named_by_its_kind() -> None:
     assert onnx_module._failed("cannot be loaded", ValueError("\n")).message.endswith("ValueError")
+
+
+@pytest.mark.parametrize("field", ["name", "architecture", "front_end"])
+def test_a_card_without_a_field_that_it_needs_says_which(field: str) -> None:
+    document = json.loads(tiny_card().to_json())
+    del document[field]
+    with pytest.raises(ModelError) as caught:
+        ModelCard.from_json(json.dumps(document))
+    assert caught.value.message == f"The model's card cannot be read: its {field} is missing."
+
+
+def test_a_card_that_is_refused_without_a_word_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(document: object) -> FrontEnd:
+        raise ValueError
+
+    monkeypatch.setattr(FrontEnd, "from_dict", refuse)
+    with pytest.raises(ModelError, match="cannot be read: ValueError"):
+        ModelCard.from_json(tiny_card().to_json())

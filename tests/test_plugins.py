@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
 from chordtool import plugins
+from chordtool.beats import load_tracker
+from chordtool.errors import ChordtoolError
+from chordtool.formats import load_format
+from chordtool.models import load_model
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -60,3 +65,26 @@ def test_an_own_name_is_found_without_reading_metadata() -> None:
         "assert 'importlib.metadata' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize(
+    ("load", "name", "message", "hint"),
+    [
+        (load_format, "JAM", "There is no format named 'JAM'.", "Did you mean jams? Known formats"),
+        (load_format, "?", "There is no format named '?'.", "Known formats: lab, json, "),
+        (load_model, "crem", "There is no model named 'crem'.", "Did you mean crema? Known models"),
+        (
+            load_tracker,
+            "librosah",
+            "There is no beat tracker named 'librosah'.",
+            "Did you mean librosa? Known beat trackers: librosa",
+        ),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest_and_all(
+    load: Callable[[str], object], name: str, message: str, hint: str
+) -> None:
+    with pytest.raises(ChordtoolError) as caught:
+        load(name)
+    assert caught.value.message == message
+    assert caught.value.hint.startswith(hint)

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from chordtool.corpus.claims import Claims
 from chordtool.corpus.folder import Corpus
-from chordtool.corpus.labelling import sha256_of
 from chordtool.corpus.manifest import FAILED, LABELLED, SKIPPED, Row
 from chordtool.corpus.recording import Recording
 from chordtool.errors import CorpusError
+from chordtool.files import sha256_of
 from chordtool.locking import lock
 
 _GONE: Final = "Its labelled recording is gone."

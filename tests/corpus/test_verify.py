@@ -179,3 +179,83 @@ def test_info_counts_what_there_is(corpus: Corpus, label: Label, music: Path) ->
     label(music / "below", corpus.path, made_by=make_recipe(["other"]))
     after = describe_corpus(Corpus.open(corpus.path))
     assert (after.labelled, after.outdated) == (4, 5)
+
+
+def at_the_end(act: Callable[[], object]) -> Callable[[int, int], None]:
+    """Lets something happen when every recording has been checked."""
+
+    def on_row(done: int, total: int) -> None:
+        if done == total:
+            act()
+
+    return on_row
+
+
+def test_what_a_run_writes_meanwhile_counts(corpus: Corpus, label: Label, music: Path) -> None:
+    file_of(corpus, "song7.wav").unlink()
+
+    def go_on() -> None:
+        soundfile.write(music / "new.wav", tone(2, 77), 22_050)
+        soundfile.write(music / "song0.wav", tone(2, 78), 22_050)
+        (music / "bad.wav").write_bytes(b"nonsense")
+        label(music, corpus.path)
+
+    assert verify(corpus, on_row=at_the_end(go_on)).missing
+    rows = {Path(row.path or "").name: row.status for row in corpus.rows()}
+    assert len(rows) == 10
+    assert rows["new.wav"] == rows["song0.wav"] == rows["song7.wav"] == "labelled"
+    assert rows["bad.wav"] == "failed"
+    assert verify(corpus).is_clean
+
+
+@pytest.mark.parametrize("harm", [lambda path: path.write_bytes(b""), Path.unlink])
+def test_a_recording_that_was_made_anew_meanwhile_stays(
+    corpus: Corpus, label: Label, music: Path, harm: Callable[[Path], None]
+) -> None:
+    whole = contents(corpus.path)
+    harm(file_of(corpus))
+    report = verify(corpus, on_row=at_the_end(lambda: label(music, corpus.path)))
+    assert report.lost == [song(corpus)]
+    assert contents(corpus.path) == whole
+
+
+def test_a_recording_that_somebody_makes_anew_is_left_to_them(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = file_of(corpus)
+    flip(file)
+    monkeypatch.setattr(Claims, "others", lambda self: False)  # they come right after
+    with Claims(corpus.claims_folder) as theirs:
+        theirs.take(file.stem)
+        verify(corpus)
+    assert file.exists()
+
+
+def test_a_run_that_began_meanwhile_is_not_disturbed(corpus: Corpus) -> None:
+    file_of(corpus).unlink()
+    part = file_of(corpus).with_name(".chordtool-x.part")
+    part.write_bytes(b"half")
+    before = contents(corpus.path)
+    with Claims(corpus.claims_folder) as theirs:
+        with pytest.raises(CorpusError, match="is labelling"):
+            verify(corpus, on_row=at_the_end(lambda: theirs.take("x")))
+        theirs.release("x")
+    assert contents(corpus.path) == before
+
+
+def test_a_damaged_recording_whose_audio_nobody_knows_is_removed(corpus: Corpus) -> None:
+    corpus.manifest.path.unlink()
+    verify(corpus)
+    (first, *_) = corpus.rows()
+    file = corpus.recording_path(first.audio_sha256)
+    flip(file)
+    assert verify(corpus).damaged == [first.audio_sha256]
+    assert not file.exists()
+    assert verify(corpus).is_clean
+
+
+def test_a_corpus_without_a_folder_for_claims_is_repaired(corpus: Corpus) -> None:
+    shutil.rmtree(corpus.claims_folder)
+    flip(file_of(corpus))
+    assert verify(corpus).damaged
+    assert verify(corpus).is_clean

@@ -110,7 +110,9 @@ class _ChordTable:
         place = self._places.setdefault(names, len(self.chords))
         if place == len(self.chords):
             chord = vocabulary.parse(label)
-            notes = [" ".join(spelling.notes(this, following=that)) for spelling, this, that in moved]
+            notes = [
+                " ".join(spelling.notes(this, following=that)) for spelling, this, that in moved
+            ]
             self.chords.append(
                 {
                     "root": chord.root,

@@ -5,11 +5,19 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from chordtool.threads import one_blas_thread
 
 # As the commands do: what one process computes must be to the bit what another one does.
 one_blas_thread()
+
+# How long an example takes says how busy the machine is, and nothing about the code; and what fails
+# today fails tomorrow.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
 
 # A shell starts what runs in its background with Ctrl-C ignored, and so would the programs be that
 # tests start and interrupt.
@@ -36,7 +44,7 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One piece of music in every codec."""
-    from clips import CODECS, SECONDS, encode, music
+    from tests.clips import CODECS, SECONDS, encode, music
 
     folder = tmp_path_factory.mktemp("clips")
     samples = music(SECONDS, 44_100)

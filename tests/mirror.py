@@ -89,7 +89,7 @@ def stall(upto: int) -> Behaviour:
         handler.head(206 if start else 200, len(CONTENT) - start, Content_Range=span)
         handler.wfile.write(CONTENT[start:upto])
         handler.wfile.flush()
-        handler.mirror.stop.wait(10)
+        handler.mirror.stop.wait(60)
 
     return behave
 

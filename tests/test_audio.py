@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from clips import CODECS, SECONDS, encode, music
 
 from chordtool.audio import Limits, load
 from chordtool.errors import AudioError
+from tests.clips import CODECS, SECONDS, encode, music
 
 RATE = 22_050
 

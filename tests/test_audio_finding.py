@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from audio_errors import assert_a_clear_error
 
 from chordtool.audio import AUDIO_SUFFIXES, find_audio
 from chordtool.errors import AudioError, UsageError
+from tests.audio_errors import assert_a_clear_error
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
@@ -12,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from audio_errors import assert_a_clear_error
-from clips import CODECS, SECONDS, encode, music
 
 from chordtool.audio import Limits, load
 from chordtool.errors import AudioError
+from tests.audio_errors import assert_a_clear_error
+from tests.clips import CODECS, SECONDS, encode, music
+from tests.memory import measured
 
 RATE = 22_050
 
@@ -72,15 +72,12 @@ def test_memory_holds_the_mono_signal_and_a_block(tmp_path: Path) -> None:
         for _ in range(seconds):
             file.write(second)
     code = (
-        "import resource, sys; from pathlib import Path; from chordtool.audio import load\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "import sys; from pathlib import Path; from chordtool.audio import load\n"
+        "before = peak_bytes()\n"
         f"a = load(Path(sys.argv[1]), {RATE})\n"
-        "grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before\n"
-        "print(a.seconds, grown / 1024 - a.samples.nbytes / 2**20)"
+        "print(a.seconds, (peak_bytes() - before - a.samples.nbytes) / 2**20)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, path], capture_output=True, check=True, text=True
-    )
+    done = measured(code, path)
     path.unlink()
     length, overhead_mib = map(float, done.stdout.split())
     assert length == seconds

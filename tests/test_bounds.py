@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import resource
 import struct
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from chordtool.bounds import bounded_memory
 from chordtool.errors import AudioError, ModelError
 from chordtool.models.onnx import OnnxModel
 from tests.clips import CODECS, encode
+from tests.memory import measured
 from tests.tiny_student import tiny_model
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the limit")
@@ -69,15 +69,12 @@ def test_a_header_that_claims_millions_of_samples_cannot_take_gigabytes(tmp_path
         data[at : at + 4 * len(values)] = struct.pack(f">{len(values)}I", *values)
     path.write_bytes(data)
     code = (
-        "import resource, sys; from pathlib import Path; from chordtool import audio\n"
+        "import sys; from pathlib import Path; from chordtool import audio\n"
         "try: audio.load(Path(sys.argv[1]), 22_050)\n"
         "except audio.loading.AudioError as error: print(error)\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)"
+        "print(peak_bytes() >> 20)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, path], capture_output=True, text=True, check=True
-    )
-    said, peak = done.stdout.splitlines()
+    said, peak = measured(code, path).stdout.splitlines()
     assert "can be read" in said
     assert int(peak) < 1300
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from songs import SONG
 
 from chordtool.cli import run
 from chordtool.convert import Conversion, convert, convert_file, majmin_label, triad_label
@@ -14,6 +13,7 @@ from chordtool.errors import ExitCode, FormatError, UsageError
 from chordtool.formats import FormatOptions, read_transcription
 from chordtool.segments import Alternative, Segment, Transcription
 from chordtool.vocabulary import LARGE, class_of, transpose
+from tests.songs import SONG
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import pytest
-from golden_labels import GOLDEN, majmin_agreement
 
 from chordtool import catalogue
 from chordtool.errors import ModelError, ModelUnavailableError
 from chordtool.models import Model, load_model
 from chordtool.models.crema import Crema
 from chordtool.vocabulary import class_of
+from tests.golden_labels import GOLDEN, majmin_agreement
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,6 @@ import browser
 import documented
 import numpy as np
 import pytest
-from documented import ROOT, Example
-from songs import SONG
 
 import chordtool
 from chordtool import parser, plugins
@@ -29,6 +27,8 @@ from chordtool.errors import ExitCode
 from chordtool.formats import Format, FormatOptions
 from chordtool.spelling import Spelling
 from chordtool.vocabulary import CHORD_TONES, ROOTS, label_of, parse
+from tests.documented import ROOT, Example
+from tests.songs import SONG
 
 if sys.version_info >= (3, 11):
     import tomllib

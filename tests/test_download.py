@@ -36,7 +36,10 @@ FILE = WeightFile(
     size=len(CONTENT),
 )
 UNSTATED = WeightFile(FILE.name, FILE.repository, FILE.commit, FILE.path, FILE.sha256)
-HASTE = Patience(stall_seconds=0.3, attempts=3, backoff_seconds=0.01)
+PATIENCE = Patience(stall_seconds=10, attempts=3, backoff_seconds=0.01)
+"""A server that a busy machine holds up has not stalled."""
+HASTE = Patience(stall_seconds=1.0, attempts=3, backoff_seconds=0.01)
+"""For servers that do stall."""
 
 
 @pytest.fixture
@@ -75,7 +78,9 @@ def part_of(target: Path) -> Path:
 def test_a_file_arrives_whole_and_nothing_else_stays(mirror: Mirror, target: Path) -> None:
     mirror.behaviours = [serve()]
     seen: list[int] = []
-    paths = download("fake", patience=HASTE, progress=lambda _file, have, _total: seen.append(have))
+    paths = download(
+        "fake", patience=PATIENCE, progress=lambda _file, have, _total: seen.append(have)
+    )
     assert paths == (target,)
     assert target.read_bytes() == CONTENT
     assert seen[0] == 0
@@ -86,8 +91,8 @@ def test_a_file_arrives_whole_and_nothing_else_stays(mirror: Mirror, target: Pat
 
 def test_what_is_here_is_not_fetched_again(mirror: Mirror, target: Path) -> None:
     mirror.behaviours = [serve()]
-    download("fake", patience=HASTE)
-    download("fake", patience=HASTE)
+    download("fake", patience=PATIENCE)
+    download("fake", patience=PATIENCE)
     assert len(mirror.ranges) == 1
 
 
@@ -95,32 +100,32 @@ def test_a_damaged_file_is_fetched_again(mirror: Mirror, target: Path) -> None:
     mirror.behaviours = [serve()]
     target.parent.mkdir(parents=True)
     target.write_bytes(CONTENT[:-1] + b"!")
-    download("fake", patience=HASTE)
+    download("fake", patience=PATIENCE)
     assert target.read_bytes() == CONTENT
 
 
 def test_a_dropped_connection_is_resumed_where_it_broke(mirror: Mirror, target: Path) -> None:
     mirror.behaviours = [serve(upto=70_000), serve(upto=150_000), serve()]
-    download("fake", patience=HASTE)
+    download("fake", patience=PATIENCE)
     assert target.read_bytes() == CONTENT
     assert mirror.ranges == [None, "bytes=70000-", "bytes=150000-"]
 
 
 def test_progress_counts_as_patience_regained(mirror: Mirror, target: Path) -> None:
     mirror.behaviours = [serve(upto=20_000 * k) for k in range(1, 11)] + [serve()]
-    download("fake", patience=HASTE)
+    download("fake", patience=PATIENCE)
     assert target.read_bytes() == CONTENT
 
 
 def test_a_later_run_goes_on_from_the_part(mirror: Mirror, target: Path) -> None:
     mirror.behaviours = [serve(upto=70_000)]
     with pytest.raises(ModelUnavailableError, match="70000 of 204800"):
-        download("fake", patience=HASTE)
+        download("fake", patience=PATIENCE)
     assert not target.exists()
     assert part_of(target).read_bytes() == CONTENT[:70_000]
     mirror.ranges.clear()
     mirror.behaviours = [serve()]
-    download("fake", patience=HASTE)
+    download("fake", patience=PATIENCE)
     assert mirror.ranges == ["bytes=70000-"]
     assert target.read_bytes() == CONTENT
     assert not part_of(target).exists()
@@ -130,7 +135,7 @@ def test_a_server_that_ignores_ranges_still_gives_the_right_file(
     mirror: Mirror, target: Path
 ) -> None:
     mirror.behaviours = [without_ranges(upto=70_000), without_ranges()]
-    download("fake", patience=HASTE)
+    download("fake", patience=PATIENCE)
     assert target.read_bytes() == CONTENT
 
 
@@ -139,13 +144,13 @@ def test_a_server_that_ignores_ranges_and_always_drops_is_given_up(
 ) -> None:
     mirror.behaviours = [without_ranges(upto=70_000), without_ranges(upto=9)] * 20
     with pytest.raises(ModelUnavailableError):
-        download("fake", patience=HASTE)
+        download("fake", patience=PATIENCE)
     assert len(mirror.ranges) <= 4
 
 
 def test_a_range_that_does_not_follow_is_not_appended(mirror: Mirror, target: Path) -> None:
     mirror.behaviours = [serve(upto=70_000), wrong_range]
-    download("fake", patience=HASTE)
+    download("fake", patience=PATIENCE)
     assert mirror.ranges == [None, "bytes=70000-", None]
     assert target.read_bytes() == CONTENT
 
@@ -154,7 +159,7 @@ def test_a_stale_part_costs_one_start_from_nothing(mirror: Mirror, target: Path)
     mirror.behaviours = [serve()]
     target.parent.mkdir(parents=True)
     part_of(target).write_bytes(b"not the beginning of it")
-    download("fake", patience=HASTE)
+    download("fake", patience=PATIENCE)
     assert target.read_bytes() == CONTENT
     assert mirror.ranges == ["bytes=23-", None]
 
@@ -166,7 +171,7 @@ def test_a_part_as_long_as_the_file_or_longer_is_not_trusted(
     mirror.behaviours = [serve()]
     target.parent.mkdir(parents=True)
     part_of(target).write_bytes(bytes(len(CONTENT) + extra))
-    download("fake", patience=HASTE)
+    download("fake", patience=PATIENCE)
     assert target.read_bytes() == CONTENT
 
 
@@ -174,7 +179,7 @@ def test_a_complete_part_needs_no_network(target: Path, mirror: Mirror) -> None:
     mirror.behaviours = [answer(500)]
     target.parent.mkdir(parents=True)
     part_of(target).write_bytes(CONTENT)
-    download("fake", patience=HASTE)
+    download("fake", patience=PATIENCE)
     assert target.read_bytes() == CONTENT
     assert mirror.ranges == []
 
@@ -182,7 +187,7 @@ def test_a_complete_part_needs_no_network(target: Path, mirror: Mirror) -> None:
 def test_wrong_bytes_never_get_the_files_name(mirror: Mirror, target: Path) -> None:
     mirror.behaviours = [serve(bytes(len(CONTENT)))]
     with pytest.raises(ModelUnavailableError, match="not what was published") as caught:
-        download("fake", patience=HASTE)
+        download("fake", patience=PATIENCE)
     assert caught.value.exit_code == ExitCode.MODEL_UNAVAILABLE
     assert not target.exists()
     assert not part_of(target).exists()
@@ -195,14 +200,14 @@ def test_a_file_of_another_size_is_refused_before_it_is_fetched(
 ) -> None:
     mirror.behaviours = [serve(bytes(size))]
     with pytest.raises(ModelUnavailableError, match=f"{size} bytes instead of 204800"):
-        download("fake", patience=HASTE)
+        download("fake", patience=PATIENCE)
     assert not target.exists()
 
 
 def test_a_server_that_never_stops_sending_is_cut_off(mirror: Mirror, target: Path) -> None:
     mirror.behaviours = [endless]
     with pytest.raises(ModelUnavailableError, match="more than 204800 bytes"):
-        download("fake", patience=HASTE)
+        download("fake", patience=PATIENCE)
     assert not target.exists()
 
 
@@ -213,10 +218,10 @@ def test_a_file_of_unstated_size_is_bounded_too(
     monkeypatch.setattr("chordtool.download.MAX_UNSTATED_BYTES", 100_000)
     mirror.behaviours = [endless]
     with pytest.raises(ModelUnavailableError, match="more than 100000 bytes"):
-        download("fake", patience=HASTE)
+        download("fake", patience=PATIENCE)
     mirror.behaviours = [serve()]
     with pytest.raises(ModelUnavailableError, match="204800 bytes"):
-        download("fake", patience=HASTE)
+        download("fake", patience=PATIENCE)
 
 
 def test_a_file_of_unstated_size_is_resumed_and_checked(
@@ -224,7 +229,7 @@ def test_a_file_of_unstated_size_is_resumed_and_checked(
 ) -> None:
     offer(monkeypatch, UNSTATED)
     mirror.behaviours = [serve(upto=70_000), serve()]
-    download("fake", patience=HASTE)
+    download("fake", patience=PATIENCE)
     assert target.read_bytes() == CONTENT
     assert mirror.ranges == [None, "bytes=70000-"]
 
@@ -233,7 +238,7 @@ def test_a_stalled_connection_is_dropped_and_resumed(mirror: Mirror, target: Pat
     mirror.behaviours = [stall(upto=70_000), serve()]
     start = time.perf_counter()
     download("fake", patience=HASTE)
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 30
     assert target.read_bytes() == CONTENT
     assert mirror.ranges == [None, "bytes=70000-"]
 
@@ -248,7 +253,7 @@ def test_a_server_that_only_stalls_is_given_up(mirror: Mirror, target: Path) -> 
 def test_a_missing_file_is_not_asked_for_again(mirror: Mirror) -> None:
     mirror.behaviours = [answer(404)]
     with pytest.raises(ModelUnavailableError, match="404") as caught:
-        download("fake", patience=HASTE)
+        download("fake", patience=PATIENCE)
     assert len(mirror.ranges) == 1
     assert catalogue.MODELS_ENV in caught.value.hint
     assert "chordtool models download fake." in caught.value.hint
@@ -257,7 +262,7 @@ def test_a_missing_file_is_not_asked_for_again(mirror: Mirror) -> None:
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_busy_server_is_asked_again(status: int, mirror: Mirror, target: Path) -> None:
     mirror.behaviours = [answer(status), answer(status), serve()]
-    download("fake", patience=HASTE)
+    download("fake", patience=PATIENCE)
     assert target.read_bytes() == CONTENT
 
 
@@ -266,12 +271,12 @@ def test_nobody_listening_is_an_error_that_names_the_file(
 ) -> None:
     monkeypatch.setenv(catalogue.URL_ENV, "http://127.0.0.1:9")
     with pytest.raises(ModelUnavailableError, match=r"fake/model\.onnx"):
-        download("fake", patience=HASTE)
+        download("fake", patience=PATIENCE)
 
 
 def test_a_redirect_on_this_machine_is_followed(mirror: Mirror, target: Path) -> None:
     mirror.behaviours = [answer(302, Location=f"{mirror.url}/elsewhere"), serve()]
-    download("fake", patience=HASTE)
+    download("fake", patience=PATIENCE)
     assert target.read_bytes() == CONTENT
 
 
@@ -281,7 +286,7 @@ def test_a_redirect_on_this_machine_is_followed(mirror: Mirror, target: Path) ->
 def test_a_redirect_away_from_https_is_refused(location: str, mirror: Mirror, target: Path) -> None:
     mirror.behaviours = [answer(302, Location=location)]
     with pytest.raises(ModelUnavailableError, match=r"not an https address|answers 302"):
-        download("fake", patience=HASTE)
+        download("fake", patience=PATIENCE)
     assert len(mirror.ranges) == 1
     assert not target.exists()
 
@@ -292,22 +297,22 @@ def test_a_mirror_must_be_https_or_on_this_machine(
 ) -> None:
     monkeypatch.setenv(catalogue.URL_ENV, base)
     with pytest.raises(ModelUnavailableError, match="address"):
-        download("fake", patience=HASTE)
+        download("fake", patience=PATIENCE)
 
 
 def test_offline_fetches_nothing_and_says_what_is_missing(mirror: Mirror, target: Path) -> None:
     mirror.behaviours = [serve()]
     with pytest.raises(ModelUnavailableError, match="offline"):
-        download("fake", patience=HASTE, offline=True)
+        download("fake", patience=PATIENCE, offline=True)
     assert mirror.ranges == []
-    download("fake", patience=HASTE)
-    assert download("fake", patience=HASTE, offline=True) == (target,)
+    download("fake", patience=PATIENCE)
+    assert download("fake", patience=PATIENCE, offline=True) == (target,)
     assert len(mirror.ranges) == 1
 
 
 def test_a_folder_of_ones_own_is_filled(mirror: Mirror, target: Path, tmp_path: Path) -> None:
     mirror.behaviours = [serve()]
-    (path,) = download("fake", patience=HASTE, folder=tmp_path / "mine")
+    (path,) = download("fake", patience=PATIENCE, folder=tmp_path / "mine")
     assert path == tmp_path / "mine" / FILE.name
     assert path.read_bytes() == CONTENT
     assert not target.exists()
@@ -319,9 +324,8 @@ def test_two_downloads_at_once_fetch_once(mirror: Mirror, target: Path) -> None:
         serve()(handler)
 
     mirror.behaviours = [slowly]
-    patient = Patience(stall_seconds=5)
     threads = [
-        threading.Thread(target=download, args=("fake",), kwargs={"patience": patient})
+        threading.Thread(target=download, args=("fake",), kwargs={"patience": PATIENCE})
         for _ in range(3)
     ]
     for thread in threads:
@@ -338,5 +342,5 @@ def test_a_folder_that_cannot_be_written_is_an_error_that_says_so(
     mirror.behaviours = [serve()]
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ModelUnavailableError, match="cannot be written") as caught:
-        download("fake", patience=HASTE, folder=tmp_path / "file")
+        download("fake", patience=PATIENCE, folder=tmp_path / "file")
     assert "--to" in caught.value.hint

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from songs import SONG
 
 from chordtool import plugins
 from chordtool.errors import FormatError, UsageError
@@ -22,6 +21,7 @@ from chordtool.formats import (
 )
 from chordtool.formats.text import clean, title_of
 from chordtool.segments import Segment, Transcription
+from tests.songs import SONG
 
 OURS = [p.name for p in plugins.names(GROUP).values() if p.distribution == plugins.OURSELVES]
 NASTY = {

@@ -28,13 +28,13 @@ import pylrc
 import pytest
 import soundfile
 import srt
-from songs import SONG
 
 from chordtool import plugins
 from chordtool.beats import bars_of
 from chordtool.formats import GROUP, FormatOptions, load_format, render
 from chordtool.formats.json_document import read_json
 from chordtool.formats.midi import notes_of
+from tests.songs import SONG
 
 GOLDEN = Path(__file__).parent / "golden"
 SCHEMA = Path(__file__).parents[1] / "docs" / "reference" / "transcription.schema.json"

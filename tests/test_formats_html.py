@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from songs import SONG
 
 from chordtool.errors import FormatError
 from chordtool.formats import FormatOptions, render
@@ -18,6 +17,7 @@ from chordtool.formats import html as page
 from chordtool.formats.html import song_of
 from chordtool.segments import Segment, Transcription
 from chordtool.vocabulary import CHORD_TONES
+from tests.songs import SONG
 
 SHAPES = json.loads((Path(page.__file__).parent / "guitar.json").read_text("utf-8"))
 TUNING = (40, 45, 50, 55, 59, 64)

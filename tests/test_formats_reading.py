@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from songs import SONG
 
 from chordtool.errors import ChordtoolError, FormatError, LabelError
 from chordtool.formats import FormatOptions, read_segments, read_transcription, reading, render
@@ -19,6 +18,7 @@ from chordtool.formats.json_document import read_json
 from chordtool.formats.lab import read_lab
 from chordtool.segments import Alternative, Segment, Transcription
 from chordtool.vocabulary import LARGE
+from tests.songs import SONG
 
 GOLDEN = Path(__file__).parent / "golden"
 JSON = json.loads((GOLDEN / "song.json").read_bytes())

@@ -123,14 +123,15 @@ def test_nobody_goes_on_decoding_what_nobody_hears(song: Path) -> None:
     assert not begun.is_alive()
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that interrupts")
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no such signals here")
 def test_an_interruption_waits_for_the_decoder(song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A decoder that still ran when the interpreter ended crashed it."""
     ended = threading.Event()
     usual = loading._decode_with_libsndfile
 
-    def slow(file: BinaryIO, signal: MonoSignal) -> tuple[SourceFacts, bool]:
-        found = usual(file, signal)
+    def slow(file: BinaryIO, into: MonoSignal) -> tuple[SourceFacts, bool]:
+        found = usual(file, into)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
         time.sleep(0.5)
         ended.set()
         return found
@@ -141,15 +142,13 @@ def test_an_interruption_waits_for_the_decoder(song: Path, monkeypatch: pytest.M
     monkeypatch.setattr(loading, "_decode_with_libsndfile", slow)
     model = OnnxModel(tiny_student())
     model.prepare()
-    before = signal.signal(signal.SIGALRM, interrupt)
+    before = signal.signal(signal.SIGUSR1, interrupt)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.3)
         with pytest.raises(KeyboardInterrupt):
             hear(model, song)
         assert ended.is_set()
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_an_error_of_decoding_is_raised_where_the_recording_is_heard(tmp_path: Path) -> None:

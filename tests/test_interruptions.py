@@ -108,4 +108,9 @@ def test_errors_of_the_disk_come_with_advice(
 
 def test_every_command_that_goes_on_is_a_command() -> None:
     assert set(cli.RESUMPTION) <= set(parser.COMMANDS)
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_who_runs_a_command_from_python_keeps_their_own_signals() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert cli.run(["--version"]) == 0
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from golden_labels import GOLDEN, majmin_agreement
 
 from chordtool import catalogue
 from chordtool.errors import ModelUnavailableError
 from chordtool.models import Model, load_model, lv
 from chordtool.models.lv_network import LvNetwork
 from chordtool.vocabulary import LARGE, N_INDEX, QUALITIES, X_INDEX, class_of
+from tests.golden_labels import GOLDEN, majmin_agreement
 
 SLICES = {
     "triad": slice(0, 73),

@@ -17,8 +17,6 @@ pytest.importorskip("pretty_midi", reason="recipes need pretty_midi (the dev ext
 
 import itertools
 
-from renderings import assert_tiles, needs_fonts
-
 from chordtool.formats.lab import read_lab
 from chordtool.vocabulary import CHORD_TONES, QUALITIES, parse
 from recipes import accompaniment, effects, generate_songs, generate_takes, guitar, output
@@ -37,6 +35,7 @@ from recipes.arrangement import (
     transpose_spans,
 )
 from recipes.soundfonts import SAMPLE_RATE, available
+from tests.renderings import assert_tiles, needs_fonts
 
 SPANS = (
     ChordSpan(0.0, 2.0, "N"),

@@ -12,13 +12,12 @@ import soundfile
 pytest.importorskip("scipy", reason="recipes need scipy (the dev extra)")
 pytest.importorskip("pretty_midi", reason="recipes need pretty_midi (the dev extra)")
 
-from renderings import assert_tiles, needs_fonts
-
 from recipes import accompaniment, output
 from recipes import render_midi as render
 from recipes.arrangement import ChordSpan, Levels, Note, Part, to_midi
 from recipes.check_alignment import check
 from recipes.soundfonts import SAMPLE_RATE, available
+from tests.renderings import assert_tiles, needs_fonts
 
 
 def _score() -> render.Score:

@@ -11,13 +11,12 @@ import soundfile
 
 pytest.importorskip("scipy", reason="recipes need scipy (the dev extra)")
 
-from renderings import assert_tiles
-
 from chordtool.vocabulary import ROOTS
 from recipes import output
 from recipes.accompaniment import harmony
 from recipes.sampled_takes import main, pitch_of, pluck, read_notes, take
 from recipes.soundfonts import SAMPLE_RATE
+from tests.renderings import assert_tiles
 
 
 def tone(pitch: float, seconds: float) -> np.ndarray:

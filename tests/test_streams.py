@@ -34,14 +34,14 @@ def _writer_signals_and_closes_late(writing: int) -> Iterator[None]:
         os.write(writing, b"some")
         time.sleep(0.2)
         signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
-        over.wait(8)
+        over.wait(60)
         os.close(writing)
 
     over = threading.Event()
     earlier = signal.signal(signal.SIGUSR1, stop)
     thread = threading.Thread(target=write)
-    thread.start()
     try:
+        thread.start()
         yield
     finally:
         over.set()
@@ -60,7 +60,7 @@ def test_a_signal_that_interrupts_no_read_is_heard(buffering: int) -> None:
         _writer_signals_and_closes_late(writing),
     ):
         list(chunks(stream))
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("buffering", [-1, 0])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from chordtool.corpus.claims import Claims
+from tests.waiting import wait_until
 
 
 def age(path: Path, seconds: float) -> None:
@@ -40,9 +41,9 @@ def test_claims_are_given_back_in_the_end(tmp_path: Path) -> None:
 
 
 def test_a_claim_that_nobody_renews_is_taken_over(tmp_path: Path) -> None:
-    with Claims(tmp_path) as theirs, Claims(tmp_path, expiry_seconds=60) as ours:
+    with Claims(tmp_path, expiry_seconds=3600) as theirs, Claims(tmp_path, 60) as ours:
         theirs.take("a")
-        age(tmp_path / "a.claim", 59)
+        age(tmp_path / "a.claim", 30)
         assert not ours.take("a")
         age(tmp_path / "a.claim", 61)
         assert ours.is_free("a")
@@ -52,9 +53,12 @@ def test_a_claim_that_nobody_renews_is_taken_over(tmp_path: Path) -> None:
 
 
 def test_a_claim_is_renewed_while_its_holder_lives(tmp_path: Path) -> None:
-    with Claims(tmp_path, expiry_seconds=0.6) as theirs, Claims(tmp_path, 0.6) as ours:
+    claim = tmp_path / "a.claim"
+    with Claims(tmp_path, expiry_seconds=6) as theirs, Claims(tmp_path, 6) as ours:
         theirs.take("a")
-        time.sleep(1.5)
+        age(claim, 3)
+        aged = claim.stat().st_mtime
+        wait_until(lambda: claim.stat().st_mtime > aged, "a renewal", seconds=30)
         assert not ours.take("a")
 
 

@@ -13,6 +13,7 @@ import pytest
 from chordtool import executors
 from chordtool.errors import ChordtoolError, UsageError
 from chordtool.executors import DaskExecutor
+from tests.waiting import wait_until
 
 from .conftest import Label, contents, start
 
@@ -49,6 +50,12 @@ def launch(code: str, *arguments: str) -> tuple[subprocess.Popen[str], str]:
     return process, process.stdout.readline().strip()
 
 
+def listeners(heard: Path) -> set[str]:
+    """The processes that have begun with a recording."""
+    lines = heard.read_text().splitlines() if heard.exists() else []
+    return {line.partition(" ")[0] for line in lines}
+
+
 def test_a_real_cluster_makes_the_same_corpus_though_a_worker_is_killed(
     label: Label, music: Path, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,10 +68,7 @@ def test_a_real_cluster_makes_the_same_corpus_though_a_worker_is_killed(
     try:
         run = start(music, "-o", tmp_path / "two", "-t", "toy", "--cluster", address, "-q")
         victim, pid = workers[0]
-        deadline = time.monotonic() + 60
-        while not heard.exists() or pid not in heard.read_text():
-            assert time.monotonic() < deadline, "the worker was given nothing to do"
-            time.sleep(0.05)
+        wait_until(lambda: pid in listeners(heard), "something to do for the worker")
         victim.kill()  # it has begun with a recording and not finished it
         _, errors = run.communicate(timeout=120)
         assert run.returncode == 0, errors
@@ -73,8 +77,7 @@ def test_a_real_cluster_makes_the_same_corpus_though_a_worker_is_killed(
             process.kill()
             process.communicate()
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
-    survivors = {line.split()[0] for line in heard.read_text().splitlines()}
-    assert workers[1][1] in survivors
+    assert workers[1][1] in listeners(heard)
 
 
 def test_a_local_cluster_makes_the_same_corpus(label: Label, music: Path, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,9 @@ import soundfile
 
 from chordtool import cli
 from chordtool.corpus.folder import Corpus
+from tests.waiting import wait_until
 
-from .conftest import start, tone
+from .conftest import rows_written, start, tone
 
 
 @pytest.fixture
@@ -153,11 +153,8 @@ def test_an_interrupt_ends_with_130_and_the_next_run_goes_on(
     toy: Path, music: Path, tmp_path: Path
 ) -> None:
     arguments = (music, "-o", tmp_path / "c", "-t", "toy", "-q", "-j", 2)
-    process = start(*arguments, TOY_SECONDS="1")
-    while not list((tmp_path / "c" / "claims").glob("*.claim")):
-        assert process.poll() is None
-        time.sleep(0.05)
-    time.sleep(1.5)
+    process = start(*arguments, TOY_SONGS="1")  # it does not end by itself
+    wait_until(lambda: process.poll() is not None or rows_written(tmp_path / "c"), "a row")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err

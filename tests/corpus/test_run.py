@@ -15,13 +15,14 @@ from chordtool.corpus import labelling
 from chordtool.corpus import run as running
 from chordtool.corpus.claims import Claims
 from chordtool.corpus.folder import Corpus
-from chordtool.corpus.labelling import sha256_of
 from chordtool.corpus.recipe import Recipe, make_recipe, parse_front_end
 from chordtool.corpus.run import Bounds, Summary, label_corpus, plan
 from chordtool.corpus.verify import verify
 from chordtool.executors import ProcessExecutor
+from chordtool.files import sha256_of
+from tests.waiting import wait_until
 
-from .conftest import Label, contents, finish, start, tone
+from .conftest import Label, contents, finish, rows_written, start, tone
 
 
 def claimed_since(corpus: Path, begun: float) -> bool:
@@ -103,18 +104,25 @@ def test_a_corpus_killed_at_random_moments_ends_the_same(
     label(music, tmp_path / "whole")
     chance = random.Random(7)
     broken = tmp_path / "broken"
-    kills = 0
     arguments = (music, "-o", broken, "-t", "toy", "-q", "-j")
-    while kills < 5 or not Corpus.open(broken).recordings():  # a busy machine needs more of them
-        begun = time.time() - 1e-3
-        process = start(*arguments, 1 + kills % 2, TOY_SECONDS="0.4")
-        while process.poll() is None and not claimed_since(broken, begun):
-            time.sleep(0.01)  # the interesting part has not begun
+
+    def start_and_kill(workers: int) -> None:
+        begun, rows = time.time() - 1e-3, rows_written(broken)
+        # One song for each process: however late the kill, there is something left to kill.
+        process = start(*arguments, workers, TOY_SECONDS="0.4", TOY_SONGS="1")
+
+        def is_under_way() -> bool:
+            gets_on = workers == 1 or rows_written(broken) > rows
+            return process.poll() is not None or (gets_on and claimed_since(broken, begun))
+
+        wait_until(is_under_way, "a claim and, of two workers, a row", seconds=120)
         time.sleep(chance.uniform(0, 0.7))
         assert process.poll() is None, "it was done before it could be killed"
         process.kill()
         process.communicate()
-        kills += 1
+
+    for workers in (1, 2, 1, 2, 1):  # seven songs at most
+        start_and_kill(workers)
     assert 0 < len(Corpus.open(broken).recordings()) < 8
     finish(start(*arguments, 1))
     assert contents(broken) == contents(tmp_path / "whole")
@@ -143,8 +151,8 @@ def test_what_a_dead_run_claimed_is_not_lost(label: Label, music: Path, tmp_path
     corpus = tmp_path / "c"
     (corpus / "claims").mkdir(parents=True)
     claim = corpus / "claims" / f"{sha256_of(music / 'song0.wav')}.claim"
-    claim.write_text('{"host": "elsewhere", "pid": 1, "token": "x"}')
     begun = time.monotonic()
+    claim.write_text('{"host": "elsewhere", "pid": 1, "token": "x"}')
     summary = label(music, corpus, expiry_seconds=2)
     assert time.monotonic() - begun >= 1
     assert summary.count("labelled") == 8

@@ -10,6 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+class CannotMountError(Exception):
+    """Mounting is not allowed here, or does not work."""
+
+
 def can_mount() -> bool:
     """Whether this process may mount file systems."""
     return os.name == "posix" and os.geteuid() == 0 and shutil.which("mount") is not None
@@ -20,10 +24,13 @@ def small_disk(folder: Path, size: int) -> Iterator[None]:
     """A tmpfs of so many bytes at a folder.
 
     Raises:
-        OSError: it cannot be mounted.
+        CannotMountError: it cannot be mounted.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _mount("-t", "tmpfs", "-o", f"size={size},mode=0777", "tmpfs", str(folder))
+    try:
+        _mount("-t", "tmpfs", "-o", f"size={size},mode=0777", "tmpfs", str(folder))
+    except OSError as error:
+        raise CannotMountError(str(error)) from None
     try:
         yield
     finally:

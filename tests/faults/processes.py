@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 POWERLESS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 """Runs a command as root without root's right to pass over permissions."""
 TIMEOUT_SECONDS = 600.0
+ORPHAN_SECONDS = 30.0
+"""What a process that lost its leader has for ending, on a busy machine too."""
 _POLL_SECONDS = 0.003
 
 
@@ -34,7 +36,7 @@ class Ended:
     struck: bool = True
     """Whether it was still running when the fault came."""
     orphans: int = 0
-    """Processes of it that were there five seconds after it had ended."""
+    """Processes of it that were still there :data:`ORPHAN_SECONDS` after it had ended."""
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -89,8 +91,8 @@ def run(
 
 
 def _left_over(group: int) -> int:
-    """Processes of a group that outlive their leader by five seconds; they are ended."""
-    end = time.monotonic() + 5
+    """Processes of a group that outlive their leader by too long; they are ended."""
+    end = time.monotonic() + ORPHAN_SECONDS
     while (alive := members(group)) and time.monotonic() < end:
         time.sleep(0.05)
     with contextlib.suppress(ProcessLookupError, PermissionError):

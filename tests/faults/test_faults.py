@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.faults.disks import CannotMountError
 from tests.faults.faults import Harness, _tidy
 from tests.faults.processes import Ended
 from tests.faults.weights_server import serving
@@ -39,8 +39,8 @@ def test_nothing_is_lost(harness: Harness, name: str, fault: str) -> None:
         pytest.skip(why)
     try:
         struck = harness.one(name, fault, seed=7)
-    except OSError as error:
-        pytest.skip(f"the fault cannot be made here: {error}")
+    except CannotMountError as error:
+        pytest.skip(f"no disk can be mounted here: {error}")
     assert struck.lost == []
 
 
@@ -95,4 +95,7 @@ def test_a_traceback_is_excused_before_the_program_runs_only(
 
 
 def test_what_a_fault_leaves_is_cleared_away(harness: Harness) -> None:
-    assert not [p for p in Path(harness.folder).glob("label-corpus/*") if p.name != "fixtures"]
+    harness.scenario("models download")
+    before = set(harness.folder.glob("*/*"))
+    assert harness.one("models download", "kill", seed=9).lost == []
+    assert set(harness.folder.glob("*/*")) == before

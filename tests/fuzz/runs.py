@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import resource
 import signal
 import sys
@@ -82,11 +83,18 @@ def inputs(target: Target, seed: int) -> Iterator[bytes]:
 
 
 def run(
-    target: Target, *, seed: int, seconds: float, before: Callable[[bytes], None] | None = None
+    target: Target,
+    *,
+    seed: int,
+    count: float = math.inf,
+    seconds: float = math.inf,
+    before: Callable[[bytes], None] | None = None,
 ) -> Tally:
-    """Mutate and try until the time is over.
+    """Mutate and try until so many inputs were tried, or the time is over.
 
     Args:
+        count: of inputs; the same ones are tried however busy the machine is.
+        seconds: of wall time.
         before: told of each input before it is tried, in case it takes the process down.
     """
     tally = Tally()
@@ -97,7 +105,7 @@ def run(
         if before is not None:
             before(data)
         tally.one(target, data)
-        if time.monotonic() > end:
+        if tally.executions >= count or time.monotonic() > end:
             return tally
     raise AssertionError("inputs do not end")
 

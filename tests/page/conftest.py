@@ -7,12 +7,12 @@ import struct
 import wave
 from collections.abc import Iterator
 
-import browser as chromium
 import pytest
-from browser import Browser
-from songs import SONG
 
 from chordtool.formats import FormatOptions, render
+from tests import browser as chromium
+from tests.browser import Browser
+from tests.songs import SONG
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from browser import Browser
+from tests.browser import Browser
 
 
 def text(shown: Browser, identity: str) -> str:
@@ -17,6 +17,11 @@ def at(shown: Browser, seconds: float) -> None:
     shown.run(f"seek({seconds})")
     shown.wait(f"Math.abs(now() - {seconds}) < 0.01 && !audio.seeking")
     shown.run("draw()")
+
+
+def slowly(shown: Browser) -> None:
+    """Choose the least speed: what is seen in passing is seen on a busy machine too."""
+    shown.run("speed(-9)")
 
 
 def press(shown: Browser, selector: str) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from browser import Browser
-from songs import SONG
 
 from chordtool.formats import FormatOptions, render
 from chordtool.segments import Segment, Transcription
+from tests.browser import Browser
 from tests.page.steps import at, screenshot, text
+from tests.songs import SONG
 
 CONTRAST = """
 (() => {

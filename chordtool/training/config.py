@@ -292,6 +292,11 @@ class FinetuneConfig(TrainConfig):
         "all", "Which recordings have the teacher: all, or those of --replay alone, whose corpora "
         "have its posteriors.", choices=("all", "replay"), panel="Loss",
     )  # fmt: skip
+    pitch_on: str = setting(
+        "all", "Which recordings are shifted in pitch: all, or the labelled ones alone. What the "
+        "teacher says of those of --replay then stays what it says at their own pitch.",
+        choices=("all", "labels"), panel="Augmentation",
+    )  # fmt: skip
     from_scratch: bool = setting(
         False,
         "The supervised baseline: random weights, pitch shift, no teacher. Unless given, --student "

@@ -63,6 +63,8 @@ class Source:
     """How often each segment is seen in an epoch."""
     validates: bool = True
     """Whether a part of it is put aside for validation and testing."""
+    shifts: bool = True
+    """Whether its segments are shifted in pitch if any are."""
 
 
 def spare_bins(stored: FrontEnd, student: FrontEnd) -> tuple[int, int]:
@@ -214,7 +216,8 @@ class Segments:
             # A start that lies past the latest whole segment is the padded tail: it may stay.
             start = np.clip(moved, 0, np.maximum(latest, start))
         shift = rng.integers(self.config.pitch_low, self.config.pitch_high + 1, len(start))
-        return Plan(owner, start, shift)
+        shifts = np.array([source.shifts for source in self.sources])[self._origin[chosen]]
+        return Plan(owner, start, np.where(shifts, shift, 0))
 
     def _drawn(self, source: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Segments of one source for an epoch: whole rounds, then a random part of one."""

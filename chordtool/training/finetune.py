@@ -85,7 +85,9 @@ def _sources(
         return labelled, failed
     corpora = [corpus_source(path, song_pattern=config.song_pattern) for path in config.replay]
     trained = split_songs(labelled, config, read_split(config.split)).train
-    return labelled + replayed(corpora, trained, config.replay_share, config.stride), failed
+    shifts = config.pitch_on == "all"
+    others = replayed(corpora, trained, config.replay_share, config.stride, shifts=shifts)
+    return labelled + others, failed
 
 
 def _labelled(

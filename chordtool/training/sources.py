@@ -7,6 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,12 @@ def weights_for(names: tuple[str, ...], given: tuple[float, ...]) -> tuple[float
 
 
 def replayed(
-    corpora: Sequence[Source], labelled: Sequence[Source], share: float, stride: int
+    corpora: Sequence[Source],
+    labelled: Sequence[Source],
+    share: float,
+    stride: int,
+    *,
+    shifts: bool = True,
 ) -> list[Source]:
     """Corpora weighted so that ``share`` of an epoch's segments comes from them; they are never
     put aside for validation.
@@ -152,11 +158,12 @@ def replayed(
         labelled: what is trained on beside them, without the songs that validate.
         share: 0..1, less than 1.
         stride: frames from one segment's start to the next.
+        shifts: whether the corpora are shifted in pitch as the labelled recordings are.
     """
     own = sum(s.weight * _segments(s, stride) for s in labelled)
     others = sum(_segments(s, stride) for s in corpora)
     weight = own * share / (1.0 - share) / max(1, others)
-    return [Source(s.name, s.tracks, s.front_end, weight, validates=False) for s in corpora]
+    return [replace(s, weight=weight, validates=False, shifts=shifts) for s in corpora]
 
 
 def _segments(source: Source, stride: int) -> int:

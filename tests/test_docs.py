@@ -14,8 +14,6 @@ from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import Any
 
-import browser
-import documented
 import numpy as np
 import pytest
 
@@ -27,6 +25,7 @@ from chordtool.errors import ExitCode
 from chordtool.formats import Format, FormatOptions
 from chordtool.spelling import Spelling
 from chordtool.vocabulary import CHORD_TONES, ROOTS, label_of, parse
+from tests import browser, documented
 from tests.documented import ROOT, Example
 from tests.songs import SONG
 

@@ -10,8 +10,6 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import soundfile
-from clips import music
-from tiny_student import tiny_student
 
 from chordtool.cli import run
 from chordtool.errors import UsageError
@@ -20,7 +18,9 @@ from chordtool.evaluation.folders import Request, evaluate_folders
 from chordtool.evaluation.report import to_csv, to_document, write_plot
 from chordtool.formats import read_segments
 from chordtool.transcriber import Transcriber
+from tests.clips import music
 from tests.evaluation.made import song, worse, write
+from tests.tiny_student import tiny_student
 
 QUICK = Bootstrap(50)
 

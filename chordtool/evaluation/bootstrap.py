@@ -75,12 +75,12 @@ def _songs_with(
     statistics: Callable[[NDArray[np.float64]], NDArray[np.float64]], n_songs: int, at_once: int
 ) -> NDArray[np.int64]:
     """How many songs have each statistic by themselves, int64 [k]."""
-    counts: NDArray[np.int64] | int = 0
+    counts: list[NDArray[np.int64]] = []
     for first in range(0, n_songs, at_once):
-        rows = min(at_once, n_songs - first)
-        alone = statistics(np.eye(rows, n_songs, first))
-        counts = counts + (~np.isnan(alone)).sum(axis=0)
-    return np.asarray(counts)
+        alone = statistics(np.eye(min(at_once, n_songs - first), n_songs, first))
+        counts.append((~np.isnan(alone)).sum(axis=0))
+    total: NDArray[np.int64] = np.sum(counts, axis=0)
+    return total
 
 
 def _quantiles(draws: NDArray[np.float64], at: tuple[float, float]) -> NDArray[np.float64]:

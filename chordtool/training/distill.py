@@ -53,12 +53,13 @@ def distill(
 
 @dataclass(frozen=True)
 class _Labelled:
-    """A corpus, and what is learnt from of it."""
+    """A corpus, and what of it is learnt from."""
 
     path: str
     only: frozenset[str] | None = None
     """sha256 of the recordings' audio; all of them if ``None``."""
     failures: tuple[tuple[str, str], ...] = ()
+    """Recordings that could not be labelled, and why."""
 
 
 def _sources(config: DistillConfig, corpora: Sequence[_Labelled]) -> list[Source]:

@@ -124,8 +124,8 @@ def execute(
     split = split_songs(sources, config, given)
     if given is not None and (missing := _strangers(given, sources)):
         listener.message(
-            f"{len(missing)} songs of --split are not here, or are called otherwise: "
-            f"{', '.join(missing[:3])}."
+            "Songs of --split that are not here, or are called otherwise: "
+            f"{', '.join(missing[:3])} ({len(missing)} in all)."
         )
     student, card = _student(config, split, start, folder)
     train = Segments(split.train, config, card.front_end)

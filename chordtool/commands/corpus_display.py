@@ -12,7 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from chordtool.commands.display import printable, stderr_console
-from chordtool.commands.output import bytes_for_people, show_json, show_pairs, show_table
+from chordtool.commands.output import (
+    bytes_for_people,
+    show_failures,
+    show_json,
+    show_pairs,
+    show_table,
+)
 from chordtool.corpus.estimate import Cost
 from chordtool.corpus.info import Info
 from chordtool.corpus.manifest import LABELLED, SKIPPED, Row
@@ -43,7 +49,7 @@ def follow(prepared: Prepared, *, dry_run: bool, quiet: bool, json: bool) -> Exi
     finally:
         executor.close()
     if summary.failures:
-        show_failures(console, summary.failures)
+        _show_failures(console, summary.failures)
     if json:
         show_json(summary_document(summary))
     elif not quiet:
@@ -57,7 +63,7 @@ def _show_plan(prepared: Prepared, price: Cost, *, json: bool) -> ExitCode:
     else:
         Console(highlight=False, soft_wrap=True).print(_plan_line(prepared, price), markup=False)
     if prepared.problems:
-        show_failures(stderr_console(), prepared.problems)
+        _show_failures(stderr_console(), prepared.problems)
     return ExitCode.SOME_FAILED if prepared.problems else ExitCode.OK
 
 
@@ -182,10 +188,8 @@ class _Following:
         )
 
 
-def show_failures(console: Console, failures: list[tuple[str, str]]) -> None:
-    """A table of recordings and of what went wrong with each."""
-    console.print(f"{len(failures)} failed:")
-    show_table(("recording", "what went wrong"), failures[:_SHOWN_FAILURES], console=console)
+def _show_failures(console: Console, failures: list[tuple[str, str]]) -> None:
+    show_failures(console, failures, most=_SHOWN_FAILURES)
     if len(failures) > _SHOWN_FAILURES:
         console.print("`chordtool corpus info` lists them all.")
 

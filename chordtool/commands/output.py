@@ -37,6 +37,14 @@ def show_table(
     console.print(table)
 
 
+def show_failures(
+    console: Console, failures: Sequence[tuple[str, str]], *, most: int | None = None
+) -> None:
+    """How many recordings failed, and a table of what went wrong: with all, or so many of them."""
+    console.print(f"{len(failures)} failed:")
+    show_table(("recording", "what went wrong"), failures[:most], console=console)
+
+
 def show_pairs(pairs: Iterable[tuple[str, object]]) -> None:
     """Names and values, one a line, empty ones left out."""
     console = Console(highlight=False, soft_wrap=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chordtool.commands.corpus_display import show_failures
 from chordtool.commands.display import stderr_console
+from chordtool.commands.output import show_failures
 from chordtool.errors import ExitCode
 from chordtool.training.progress import Display, Listener, Several, TensorBoard
 from chordtool.training.state import Outcome
@@ -30,7 +30,7 @@ def show_outcome(outcome: Outcome, folder: Path) -> ExitCode:
     else:
         console.print(f"Ended ({outcome.finished}) before the first epoch was over.")
     if outcome.failures:
-        show_failures(console, list(outcome.failures))
+        show_failures(console, outcome.failures)
     return ExitCode.SOME_FAILED if outcome.failures else ExitCode.OK
 
 

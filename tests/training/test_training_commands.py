@@ -59,14 +59,18 @@ def test_recordings_that_failed_are_told_at_the_end_by_a_table_and_the_status(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     songs = make_songs(tmp_path / "songs", n=4, seconds=1.2)
-    (songs / "song-0.wav").write_bytes(b"")
+    broken = [songs / f"broken-{number}.wav" for number in range(25)]
+    for file in broken:
+        file.write_bytes(b"")
+        file.with_suffix(".lab").write_text("0 1 C\n")
     call = ["finetune", "--from-scratch", "--labels", str(songs), "-o", str(tmp_path / "run")]
     for _ in range(2):  # a run that is finished says it again
         assert run([*call, *options()]) == ExitCode.SOME_FAILED
         out, err = capsys.readouterr()
         assert out == f"{tmp_path / 'run' / 'best.safetensors'}\n"
-        assert "1 failed" in err
-        assert "song-0.wav" in err
+        table = err.partition("25 failed:")[2]
+        assert all(file.name in table for file in broken)
+        assert "corpus info" not in table
 
 
 def test_settings_of_a_run_are_read_back_and_options_win(corpus: Path, tmp_path: Path) -> None:

@@ -175,6 +175,8 @@ class Manifest:
     def compact(self) -> dict[str, Row]:
         """Drop the lines that no longer count, and rows without a path that have one by now.
 
+        Labels whose audio fails under its path are nobody else's, and stay.
+
         Returns:
             The rows that are left, by key.
 
@@ -183,7 +185,11 @@ class Manifest:
         """
         with lock(self.lock_path):
             rows, _ = self.read()
-            known = {row.audio_sha256 for row in rows.values() if row.path is not None}
+            known = {
+                row.audio_sha256
+                for row in rows.values()
+                if row.path is not None and row.status != FAILED
+            }
             rows = {
                 key: row
                 for key, row in rows.items()

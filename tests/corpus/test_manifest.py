@@ -108,6 +108,14 @@ def test_a_row_without_a_path_stays_while_nobody_else_has_its_audio(manifest: Ma
     assert len(manifest.compact()) == 1
 
 
+def test_a_row_without_a_path_stays_beside_one_of_its_audio_that_failed(
+    manifest: Manifest,
+) -> None:
+    manifest.append(row(None))
+    manifest.append(Row(path="/a", status=FAILED, audio_sha256="ab" * 32, error="no memory"))
+    assert {r.status for r in manifest.compact().values()} == {LABELLED, FAILED}
+
+
 def _append_many(folder: str, name: str) -> None:
     manifest = Manifest(Path(folder) / "manifest.jsonl", Path(folder) / ".lock")
     for i in range(50):

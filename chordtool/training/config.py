@@ -292,9 +292,9 @@ class FinetuneConfig(TrainConfig):
         "all", "Which recordings have the teacher: all, or those of --replay alone, whose corpora "
         "have its posteriors.", choices=("all", "replay"), panel="Loss",
     )  # fmt: skip
-    pitch_on: str = setting(
-        "all", "Which recordings are shifted in pitch: all, or the labelled ones alone. What the "
-        "teacher says of those of --replay then stays what it says at their own pitch.",
+    augment_on: str = setting(
+        "all", "Which recordings are augmented: all, or the labelled ones alone. Those of --replay "
+        "then sound as their teacher heard them; --jitter-frames moves them all the same.",
         choices=("all", "labels"), panel="Augmentation",
     )  # fmt: skip
     from_scratch: bool = setting(

@@ -63,8 +63,8 @@ class Source:
     """How often each segment is seen in an epoch."""
     validates: bool = True
     """Whether a part of it is put aside for validation and testing."""
-    shifts: bool = True
-    """Whether its segments are shifted in pitch if any are."""
+    augmented: bool = True
+    """Whether its segments are augmented, but for jitter, if any are."""
 
 
 def spare_bins(stored: FrontEnd, student: FrontEnd) -> tuple[int, int]:
@@ -108,6 +108,8 @@ class Batch:
     """Logits [batch, frames, classes], or ``None`` if no segment has them."""
     has_teacher: NDArray[np.bool_]
     """[batch]"""
+    augmented: NDArray[np.bool_]
+    """[batch]: the segments that augmentation changes."""
     index: NDArray[np.int64]
     """[batch]: position of each segment in its epoch, which seeds its augmentation."""
 
@@ -201,7 +203,7 @@ class Segments:
         """The segments of an epoch in their order."""
         if not self.training:
             zeros = np.zeros(len(self), np.int64)
-            return Plan(self._owner, self._start, zeros)
+            return Plan(self._owner, self._start, zeros, zeros.astype(np.bool_))
         rng = np.random.default_rng([self.config.seed, 0, epoch])
         chosen = np.concatenate([self._drawn(n, rng) for n in range(len(self.sources))])
         rng.shuffle(chosen)
@@ -216,8 +218,8 @@ class Segments:
             # A start that lies past the latest whole segment is the padded tail: it may stay.
             start = np.clip(moved, 0, np.maximum(latest, start))
         shift = rng.integers(self.config.pitch_low, self.config.pitch_high + 1, len(start))
-        shifts = np.array([source.shifts for source in self.sources])[self._origin[chosen]]
-        return Plan(owner, start, np.where(shifts, shift, 0))
+        augmented = np.array([s.augmented for s in self.sources], np.bool_)[self._origin[chosen]]
+        return Plan(owner, start, np.where(augmented, shift, 0), augmented)
 
     def _drawn(self, source: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Segments of one source for an epoch: whole rounds, then a random part of one."""
@@ -255,12 +257,15 @@ class Segments:
                 posteriors = track.posteriors(track.soft_path or track.path, start, stop_frame)
                 teacher[i, :n] = transpose_posteriors(posteriors, shift)
                 has_teacher[i] = True
-        return Batch(features, labels, lengths, weights, levels, teacher, has_teacher, where)
+        return Batch(
+            features, labels, lengths, weights, levels, teacher, has_teacher,
+            plan.augmented[where], where,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The segments of an epoch; each array is int64 [segments]."""
+    """The segments of an epoch; each array is int64 [segments] where nothing else is said."""
 
     owner: NDArray[np.int64]
     """Which recording."""
@@ -268,6 +273,8 @@ class Plan:
     """First frame."""
     shift: NDArray[np.int64]
     """Semitones."""
+    augmented: NDArray[np.bool_]
+    """bool [segments]: those that are."""
 
     def __len__(self) -> int:
         return len(self.owner)

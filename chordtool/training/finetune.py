@@ -85,8 +85,8 @@ def _sources(
         return labelled, failed
     corpora = [corpus_source(path, song_pattern=config.song_pattern) for path in config.replay]
     trained = split_songs(labelled, config, read_split(config.split)).train
-    shifts = config.pitch_on == "all"
-    others = replayed(corpora, trained, config.replay_share, config.stride, shifts=shifts)
+    augmented = config.augment_on == "all"
+    others = replayed(corpora, trained, config.replay_share, config.stride, augmented=augmented)
     return labelled + others, failed
 
 

@@ -121,6 +121,7 @@ class Resident:
             levels=torch.from_numpy(level_change(shift)).to(self.device),
             teacher=teacher,
             has_teacher=has_teacher,
+            augmented=torch.from_numpy(plan.augmented[where]).to(self.device),
             index=where,
         )
 

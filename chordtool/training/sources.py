@@ -148,7 +148,7 @@ def replayed(
     share: float,
     stride: int,
     *,
-    shifts: bool = True,
+    augmented: bool = True,
 ) -> list[Source]:
     """Corpora weighted so that ``share`` of an epoch's segments comes from them; they are never
     put aside for validation.
@@ -158,12 +158,12 @@ def replayed(
         labelled: what is trained on beside them, without the songs that validate.
         share: 0..1, less than 1.
         stride: frames from one segment's start to the next.
-        shifts: whether the corpora are shifted in pitch as the labelled recordings are.
+        augmented: whether the corpora are augmented as the labelled recordings are.
     """
     own = sum(s.weight * _segments(s, stride) for s in labelled)
     others = sum(_segments(s, stride) for s in corpora)
     weight = own * share / (1.0 - share) / max(1, others)
-    return [replace(s, weight=weight, validates=False, shifts=shifts) for s in corpora]
+    return [replace(s, weight=weight, validates=False, augmented=augmented) for s in corpora]
 
 
 def _segments(source: Source, stride: int) -> int:

@@ -50,6 +50,8 @@ class OnDevice:
     """Logits float32 [batch, frames, classes], or ``None``."""
     has_teacher: Tensor
     """bool [batch]"""
+    augmented: Tensor
+    """bool [batch]: the segments that augmentation changes."""
     index: NDArray[np.int64]
     """[batch]: position of each segment in its epoch, which seeds its augmentation."""
 
@@ -63,7 +65,7 @@ class OnDevice:
         return cls(
             there(batch.features), there(batch.labels), there(batch.lengths), there(batch.weights),
             there(batch.levels), None if batch.teacher is None else there(batch.teacher),
-            there(batch.has_teacher), batch.index,
+            there(batch.has_teacher), there(batch.augmented), batch.index,
         )  # fmt: skip
 
 
@@ -84,10 +86,14 @@ def to_tensors(
     if augmented_for is not None and augment.is_on(augmented_for[0]):
         config, epoch = augmented_for
         draws = augment.draw(config, epoch, batch.index, device)
-        x = augment.augment(_quietly_padded(x, inside), draws, config, front_end.bins_per_octave)
+        changed = augment.augment(
+            _quietly_padded(x, inside), draws, config, front_end.bins_per_octave
+        )
+        x = torch.where(batch.augmented[:, None, None], changed, x)
     x = (x - front_end.mean) / front_end.std
     if draws is not None and augmented_for is not None:
-        x = augment.mask(x, draws, augmented_for[0])
+        masked = augment.mask(x, draws, augmented_for[0])
+        x = torch.where(batch.augmented[:, None, None], masked, x)
     taught = batch.teacher is not None
     return Tensors(
         features=x * inside[..., None],

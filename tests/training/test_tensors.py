@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ SETTINGS: list[dict[str, Any]] = [
     {"noise_db": 30.0},
     {"gain_db": 6.0, "eq_db": 6.0, "detune_cents": 20.0},
 ]
+MASKS = {"mask_frames": 8, "mask_bins": 8}
 
 
 def batch(padded: int, level: float) -> OnDevice:
@@ -26,7 +28,7 @@ def batch(padded: int, level: float) -> OnDevice:
     return OnDevice(
         torch.from_numpy(features), torch.zeros(features.shape[:2], dtype=torch.int16),
         torch.full((8,), FRAMES), torch.ones(8), torch.zeros(8), None,
-        torch.zeros(8, dtype=torch.bool), np.arange(8),
+        torch.zeros(8, dtype=torch.bool), torch.ones(8, dtype=torch.bool), np.arange(8),
     )  # fmt: skip
 
 
@@ -44,3 +46,15 @@ def test_augmentation_does_not_take_padding_for_music(
     assert not torch.equal(alone, to_tensors(batch(0, level), FrontEnd()).features)
     torch.testing.assert_close(padded[:, :FRAMES], alone)
     assert not padded[:, FRAMES:].any()
+
+
+@pytest.mark.parametrize("settings", [*SETTINGS, MASKS], ids=lambda s: "+".join(s))
+def test_a_segment_that_is_not_augmented_stays_as_it_is(settings: dict[str, Any]) -> None:
+    odd = torch.arange(8) % 2 == 1
+    mixed = to_tensors(
+        replace(batch(7, -2.0), augmented=odd), FrontEnd(), augmented_for=(config(**settings), 0)
+    ).features
+    plain = to_tensors(batch(7, -2.0), FrontEnd()).features
+    assert torch.equal(mixed[~odd], plain[~odd])
+    assert torch.equal(mixed[odd], heard(7, -2.0, **settings).features[odd])
+    assert not torch.isclose(mixed[odd], plain[odd]).all((1, 2)).any()

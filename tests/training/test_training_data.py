@@ -133,14 +133,15 @@ def test_replay_takes_its_share_of_an_epoch() -> None:
     assert (plan.owner >= 10).mean() == pytest.approx(0.25, abs=0.05)
 
 
-def test_replay_may_stay_at_its_own_pitch() -> None:
+def test_replay_may_stay_as_it_is() -> None:
     labelled, other = memory_source(10), replace(memory_source(40), name="other")
-    mixed = [labelled, *replayed([other], [labelled], 0.5, 12, shifts=False)]
+    mixed = [labelled, *replayed([other], [labelled], 0.5, 12, augmented=False)]
     front_end = replace(FrontEnd(), fmin=FrontEnd().fmin / 2**0.5, n_bins=168)
     wide = [replace(source, front_end=front_end) for source in mixed]
     plan = Segments(wide, config(pitch_low=-5, pitch_high=6), FrontEnd()).epoch(0)
     assert set(plan.shift[plan.owner >= 10]) == {0}
     assert len(set(plan.shift[plan.owner < 10])) > 5
+    assert (plan.augmented == (plan.owner < 10)).all()
 
 
 def test_a_batch_holds_what_the_recording_holds(corpus: Path) -> None:

@@ -68,6 +68,7 @@ def _sources(config: DistillConfig, corpora: Sequence[_Labelled]) -> list[Source
         corpus_source(
             corpus.path, weight=weight, song_pattern=config.song_pattern,
             weigh_by_agreement=config.weigh_by_agreement, only=corpus.only,
+            path_cost=config.path_cost,
         )
         for corpus, weight in zip(corpora, weights, strict=True)
     ]  # fmt: skip

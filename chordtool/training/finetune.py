@@ -83,7 +83,10 @@ def _sources(
         here.wait()
     if not config.replay:
         return labelled, failed
-    corpora = [corpus_source(path, song_pattern=config.song_pattern) for path in config.replay]
+    corpora = [
+        corpus_source(path, song_pattern=config.song_pattern, path_cost=config.path_cost)
+        for path in config.replay
+    ]
     trained = split_songs(labelled, config, read_split(config.split)).train
     augmented = config.augment_on == "all"
     others = replayed(corpora, trained, config.replay_share, config.stride, augmented=augmented)

@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 
 from chordtool.corpus import Corpus
 from chordtool.corpus.recording import METADATA_KEY
+from chordtool.decoding import log_probabilities, viterbi
 from chordtool.errors import TrainingError, UsageError
 from chordtool.training import slices
 from chordtool.training.data import Source, Track, segment_starts
+from chordtool.types import Labels
+from chordtool.vocabulary import MASKED
 
 
 def corpus_source(
@@ -30,6 +33,7 @@ def corpus_source(
     weigh_by_agreement: bool = False,
     validates: bool = True,
     only: Collection[str] | None = None,
+    path_cost: float = 0.0,
 ) -> Source:
     """The labelled recordings of a corpus.
 
@@ -42,10 +46,12 @@ def corpus_source(
             teachers agree.
         validates: whether a part of it is put aside for validation and testing.
         only: sha256 of the audio of the recordings that are taken; all of them if ``None``.
+        path_cost: nats that a change of chord costs on the teacher's best path, which is then
+            learnt; 0: the labels of the corpus, which are each frame's best chord.
 
     Raises:
         CorpusError: it is no corpus.
-        TrainingError: it holds nothing to learn from.
+        TrainingError: it holds nothing to learn from, or a recording cannot be read.
     """
     corpus = Corpus.open(path)
     recordings = [
@@ -65,6 +71,7 @@ def corpus_source(
             path=r.path,
             n_frames=r.frames,
             digest=r.row.recording_sha256,
+            labels=best_path(r.path, r.frames, path_cost) if path_cost else None,
             posteriors=read_codes,
             weight=r.agreement if weigh_by_agreement and r.agreement is not None else 1.0,
         )
@@ -78,6 +85,25 @@ def read_codes(path: Path, start: int, stop: int) -> NDArray[np.float32]:
     (codes,) = slices.rows(path, ("posteriors",), start, stop)
     logits: NDArray[np.float32] = codes * np.float32(-_posterior_step(path))
     return logits
+
+
+def best_path(path: Path, n_frames: int, cost: float) -> Labels:
+    """The teacher's best path through a corpus's recording.
+
+    A teacher that is listened to is decoded, and so its answer changes less often than the best
+    chord of each frame does.
+
+    Args:
+        path: of the recording.
+        n_frames: that it has.
+        cost: of a change of chord, in nats.
+
+    Returns:
+        int16 [n_frames], :data:`MASKED` where the recording's labels are.
+    """
+    (labels,) = slices.rows(path, ("labels",), 0, n_frames)
+    found = viterbi(log_probabilities(read_codes(path, 0, n_frames)), cost)
+    return np.where(labels == MASKED, MASKED, found).astype(np.int16)
 
 
 def read_log_posteriors(path: Path, start: int, stop: int) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,12 +20,13 @@ from chordtool.models.students import build
 from chordtool.training import checkpoint, runs
 from chordtool.training.config import FinetuneConfig, TrainConfig, resolve
 from chordtool.training.data import Segments, Source
+from chordtool.training.distill import distill
 from chordtool.training.finetune import finetune
 from chordtool.training.progress import Silent
 from chordtool.training.split import read_split, split_songs
 from chordtool.training.starting import starting_weights
 from chordtool.training.state import ALL_EPOCHS, Outcome, RunState
-from tests.training.made import SMALL, make_corpus, make_songs, write_song
+from tests.training.made import SMALL, distill_config, make_corpus, make_songs, write_song
 
 TINY = {**SMALL, "batch_size": 4, "epochs": 1}
 CARD = ModelCard("old", "btc", FrontEnd(mean=-5.0, std=2.5), teacher="lv")
@@ -88,6 +90,29 @@ def test_a_corpus_is_replayed_beside_the_labels(songs: Path, student: Path, tmp_
     assert len(split["validation"]) == 1
     card, _ = checkpoint.load_checkpoint(tmp_path / "run")
     assert [d["name"] for d in card.training["data"]] == ["songs", "corpus"]
+
+
+def test_the_teachers_path_is_learnt_where_it_is_asked_for(
+    songs: Path, student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In both stages, of corpora alone."""
+    corpus = make_corpus(tmp_path / "corpus", n=3, frames=24)
+    found: list[list[int]] = []
+
+    def looked_at(config: TrainConfig, sources: list[Source], *rest: Any) -> Outcome:
+        labels = [t.labels for t in sources[-1].tracks if t.labels is not None]
+        found.append([len(np.unique(frames)) for frames in labels])
+        return Outcome(ALL_EPOCHS, -1.0, 0, RunState(), rest[0].card)
+
+    monkeypatch.setattr(runs, "execute", looked_at)
+    for cost in (0.0, 1e4):
+        distill(distill_config(corpus, path_cost=cost), tmp_path / f"distilled-{cost}")
+        replaying = configured(
+            songs, student=str(student), replay=(str(corpus),), path_cost=cost, kd_on="replay"
+        )
+        finetune(replaying, tmp_path / f"finetuned-{cost}")
+    # At such a price nobody changes.
+    assert found == [[], [], [1, 1, 1], [1, 1, 1]]
 
 
 def test_the_name_of_a_file_need_not_be_text(tmp_path: Path) -> None:

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from chordtool.corpus import Corpus
+from chordtool.corpus import Arrays, Corpus
+from chordtool.corpus.compact import encode
 from chordtool.corpus.recipe import with_spare
+from chordtool.corpus.recording import write_recording
 from chordtool.errors import CorpusError, TrainingError, UsageError
 from chordtool.frontend import FrontEnd
 from chordtool.training import slices
@@ -24,7 +27,7 @@ from chordtool.training.data import (
 from chordtool.training.prefetch import Prefetcher
 from chordtool.training.sources import corpus_source, replayed, song_names, weights_for
 from chordtool.training.split import split_songs
-from chordtool.vocabulary import MASKED, transpose_class
+from chordtool.vocabulary import MASKED, N_CLASSES, transpose_class
 from tests.training.made import config, make_corpus, memory_source
 
 
@@ -352,6 +355,37 @@ def test_recordings_count_by_how_far_their_teachers_agree(tmp_path: Path) -> Non
     assert [t.weight for t in weighed.tracks] == [0.25, 0.25]
     segments = Segments([weighed], config(), FrontEnd())
     assert (segments.gather(segments.epoch(0), 0, 4).weights == 0.25).all()
+
+
+def _rewritten(corpus: Path, labels: NDArray[np.int16], logits: NDArray[np.float32]) -> None:
+    """The corpus's one recording with other labels and posteriors."""
+    (recording,) = Corpus.open(corpus).recordings()
+    there = recording.open()
+    content = Arrays(there.load().features, labels, encode(logits))
+    write_recording(recording.path, content, there.metadata)
+    slices.forget()
+
+
+def test_the_teachers_path_may_be_learnt(tmp_path: Path) -> None:
+    corpus = make_corpus(tmp_path / "c", n=1, frames=30)
+    logits = np.zeros((30, N_CLASSES), np.float32)
+    logits[:15, 1], logits[15:, 71] = 4.0, 4.0
+    logits[5, 98] = 6.0  # A chord of one frame, by two nats the best there.
+    labels = logits.argmax(axis=1).astype(np.int16)
+    labels[20:22] = MASKED
+    _rewritten(corpus, labels, logits)
+    alone = corpus_source(corpus, path_cost=1.5)
+    assert alone.tracks[0].labels is not None
+    # A chord for one frame costs two changes.
+    assert alone.tracks[0].labels.tolist() == [1] * 15 + [71] * 5 + [MASKED] * 2 + [71] * 8
+    cheap = corpus_source(corpus, path_cost=0.5)
+    assert np.array_equal(cheap.tracks[0].labels, labels)
+    as_it_is = corpus_source(corpus)
+    assert as_it_is.tracks[0].labels is None
+    whole = config(segment_frames=30, stride=30)
+    for source, chord in ((alone, 1), (cheap, 98), (as_it_is, 98)):
+        segments = Segments([source], whole, FrontEnd(), training=False)
+        assert segments.gather(segments.epoch(0), 0, 1).labels[0, 5] == chord
 
 
 def test_recordings_without_music_are_left_out(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from typing import Any, Final, TypeVar
 
@@ -167,12 +169,26 @@ def _own(group: str) -> dict[str, Plugin]:
 
 def _foreign(group: str) -> dict[str, Plugin]:
     allowed = _allowed()
-    found: dict[str, Plugin] = {}
-    if allowed == frozenset():
-        return found
+    return {} if allowed == frozenset() else _registered(group, allowed, tuple(sys.path))
+
+
+@lru_cache(maxsize=64)
+def _registered(
+    group: str, allowed: frozenset[str] | None, searched: tuple[str, ...]
+) -> dict[str, Plugin]:
+    """What installed packages register, other than ours.
+
+    Looked for once: the metadata of a hundred packages take longer to read than a label file.
+
+    Args:
+        group: of entry points.
+        allowed: packages that count, by canonical name; all if ``None``.
+        searched: ``sys.path``, on which the packages are found.
+    """
     from importlib.metadata import distributions
 
-    for dist in distributions():
+    found: dict[str, Plugin] = {}
+    for dist in distributions(path=list(searched)):
         try:
             package = dist.metadata["Name"] or ""
             entry_points = [e for e in dist.entry_points if e.group == group]

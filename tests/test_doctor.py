@@ -84,20 +84,23 @@ def test_a_models_folder_that_is_not_there_is_broken(monkeypatch: pytest.MonkeyP
     assert found("models folder").state == BROKEN
 
 
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [("nonesuch_module:ODD", "No module named"), ("json:dumps", "wrong kind: function")],
+)
 def test_a_plug_in_that_fails_is_broken_and_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, why: str
 ) -> None:
     info = tmp_path / "bad-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bad\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[chordtool.formats]\nodd = nonesuch_module:ODD\n")
+    (info / "entry_points.txt").write_text(f"[chordtool.formats]\nodd = {value}\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delenv("CHORDTOOL_PLUGINS")
     finding = found("format plug-in odd")
     assert finding.state == BROKEN
+    assert why in finding.found
     assert finding.remedy == "Upgrade or uninstall bad."
-    (info / "entry_points.txt").write_text("[chordtool.formats]\nodd = json:dumps\n")
-    assert "wrong kind: function" in found("format plug-in odd").found
 
 
 def test_a_broken_settings_file_is_a_finding() -> None:

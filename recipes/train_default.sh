@@ -106,10 +106,26 @@ music --student "$run-before" -o "$run-muon" --seed 81 --optimiser muon --dropou
 python -m recipes.average "$run-before" "$run-muon/last.safetensors" --shares 1 2 -o "$run-both"
 
 # The same for ten times as long, where a GPU is: the student is still short of training.
-music --student "$run-both" -o "$run-final" --seed 91 --optimiser muon --dropout 0 --kd-alpha 0.3 \
+music --student "$run-both" -o "$run-long" --seed 91 --optimiser muon --dropout 0 --kd-alpha 0.3 \
     --batch-size 256 --lr 8e-4 --epochs 40 --epoch-segments 80128
 
-python -m recipes.ship "$run-final" --recipe recipes/train_default.sh --context-frames 7 \
+# From here on music is six tenths of the segments. Three ends of that run: one a little further, with music as it
+# sounds; two out of a long run on the teacher's path.
+end() { train --split "$run/split.json" --replay "$data/corpus-debian" --replay-share 0.6 --kd-alpha 0.3 \
+    --optimiser muon --dropout 0 "$@"; }
+end --student "$run-long" -o "$run-plain" --seed 101 --augment-on labels --batch-size 32 --lr 2e-4 \
+    --ema-decay 0 --warmup-epochs 0.3 --epochs 9 --epoch-segments 7680
+path() { end --path-cost 6 --batch-size 512 "$@"; }
+path --student "$run-long" -o "$run-path" --seed 101 --lr 1.1e-3 --schedule constant --warmup-epochs 0.5 \
+    --epochs 41 --epoch-segments 98304
+path --student "$run-path/last.safetensors" -o "$run-path-plain" --seed 121 --augment-on labels \
+    --lr 8e-4 --ema-decay 0 --warmup-epochs 0 --epochs 4 --epoch-segments 40960
+path --student "$run-path/last.safetensors" -o "$run-path-soft" --seed 123 --kd-alpha 0.6 --lr 1.1e-3 \
+    --ema-decay 0 --warmup-epochs 0 --epochs 22 --epoch-segments 40960
+python -m recipes.average "$run-path-plain" "$run-path-soft/last.safetensors" "$run-plain" --shares 1 1 2 \
+    -o "$run-ends"
+
+python -m recipes.ship "$run-ends" --recipe recipes/train_default.sh --context-frames 7 \
     --music "$data/music" --music "$data/debian-music/held-out" \
     --labels "$data/rendered" --labels "$data/rendered2" --labels "$data/rendered3" \
     --labels "$data/generated" --labels "$data/rendered4" --labels "$data/rendered5" \

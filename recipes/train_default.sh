@@ -5,8 +5,8 @@
 #     sh recipes/train_default.sh [DATA] [RUN]
 #
 # CHORDTOOL_MODELS names the folder with the teachers' weights, if they are not downloaded. The second
-# stage is 2.4 million segments and the last one about 3.2 million: minutes each on a large GPU, half a
-# day and more on two cores.
+# stage is 2.4 million segments, and two later runs 3.2 and 4 million: minutes each on a large GPU, a day
+# and more on two cores.
 set -eu
 data=${1:-../data} run=${2:-../data/run-default}
 music=../shared/audio/unlabelled
@@ -109,10 +109,13 @@ python -m recipes.average "$run-before" "$run-muon/last.safetensors" --shares 1 
 music --student "$run-both" -o "$run-long" --seed 91 --optimiser muon --dropout 0 --kd-alpha 0.3 \
     --batch-size 256 --lr 8e-4 --epochs 40 --epoch-segments 80128
 
-# From here on music is six tenths of the segments. Three ends of that run: one a little further, with music as it
-# sounds; two out of a long run on the teacher's path.
-end() { train --split "$run/split.json" --replay "$data/corpus-debian" --replay-share 0.6 --kd-alpha 0.3 \
-    --optimiser muon --dropout 0 "$@"; }
+# From here on music is six tenths of the segments. Three ends of that run, whose average is better on
+# music that was not trained on than any of them: one a little further, with music as it sounds; two out of
+# a long run on the teacher's path.
+end() {
+    train --split "$run/split.json" --replay "$data/corpus-debian" --replay-share 0.6 --kd-alpha 0.3 \
+        --optimiser muon --dropout 0 "$@"
+}
 end --student "$run-long" -o "$run-plain" --seed 101 --augment-on labels --batch-size 32 --lr 2e-4 \
     --ema-decay 0 --warmup-epochs 0.3 --epochs 9 --epoch-segments 7680
 path() { end --path-cost 6 --batch-size 512 "$@"; }

@@ -109,7 +109,6 @@ def test_teachers_are_weighed_and_the_front_end_chosen(
         (("--shard", "3/2"), "no shard"),
         (("--min-seconds", "9", "--max-seconds", "3"), "above"),
         (("--weight", "1", "--weight", "1"), "weights"),
-        (("--cluster", "local:x"), "no local cluster"),
         (("-t", "small"), "majmin"),
         (("--student-front-end", "default+99"), "no room"),
     ],
@@ -120,6 +119,15 @@ def test_options_that_make_no_sense_exit_with_2(
     status, _, err = call("label-corpus", music, "-o", tmp_path / "c", "-t", "toy", *options)
     assert status == 2
     assert words in err
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_cluster_that_makes_no_sense_exits_with_2(call: Any, music: Path, tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="Dask is the extra 'cluster'")
+    where = ("label-corpus", music, "-o", tmp_path / "c", "-t", "toy")
+    status, _, err = call(*where, "--cluster", "local:x")
+    assert status == 2
+    assert "no local cluster" in err
     assert not (tmp_path / "c").exists()
 
 

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from chordtool.commands import completion
-from chordtool.training.config import TrainConfig, resolve
+from chordtool.training.config import TrainConfig
+from chordtool.training.config_file import resolve
 
 
 def configured(kind: type[TrainConfig]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

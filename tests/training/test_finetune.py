@@ -18,7 +18,8 @@ from chordtool.models.card import ModelCard
 from chordtool.models.onnx import OnnxModel
 from chordtool.models.students import build
 from chordtool.training import checkpoint, runs
-from chordtool.training.config import FinetuneConfig, TrainConfig, resolve
+from chordtool.training.config import FinetuneConfig, TrainConfig
+from chordtool.training.config_file import resolve
 from chordtool.training.data import Segments, Source
 from chordtool.training.distill import distill
 from chordtool.training.finetune import finetune

@@ -12,7 +12,8 @@ from chordtool.corpus import Corpus
 from chordtool.errors import TrainingError, UsageError
 from chordtool.models.students import build
 from chordtool.training import checkpoint
-from chordtool.training.config import FinetuneConfig, resolve
+from chordtool.training.config import FinetuneConfig
+from chordtool.training.config_file import resolve
 from chordtool.training.finetune import finetune
 from chordtool.training.labelled_corpus import (
     check_teachers,

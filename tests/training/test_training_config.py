@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from chordtool.errors import UsageError
-from chordtool.training.config import DistillConfig, FinetuneConfig, TrainConfig, resolve
+from chordtool.training.config import DistillConfig, FinetuneConfig, TrainConfig
+from chordtool.training.config_file import resolve
 
 
 def test_stage_one_is_the_paper_s() -> None:

@@ -169,26 +169,29 @@ def _own(group: str) -> dict[str, Plugin]:
 
 def _foreign(group: str) -> dict[str, Plugin]:
     allowed = _allowed()
-    return {} if allowed == frozenset() else _registered(group, allowed, tuple(sys.path))
+    if allowed == frozenset():
+        return {}
+    return _registered(group, allowed, tuple((path, _changed(path)) for path in sys.path))
 
 
 @lru_cache(maxsize=64)
 def _registered(
-    group: str, allowed: frozenset[str] | None, searched: tuple[str, ...]
+    group: str, allowed: frozenset[str] | None, searched: tuple[tuple[str, int], ...]
 ) -> dict[str, Plugin]:
     """What installed packages register, other than ours.
 
-    Looked for once: the metadata of a hundred packages take longer to read than a label file.
+    Looked for once, as long as nothing is installed: the metadata of a hundred packages take
+    longer to read than a label file.
 
     Args:
         group: of entry points.
         allowed: packages that count, by canonical name; all if ``None``.
-        searched: ``sys.path``, on which the packages are found.
+        searched: the folders in which packages are found, and when each was changed.
     """
     from importlib.metadata import distributions
 
     found: dict[str, Plugin] = {}
-    for dist in distributions(path=list(searched)):
+    for dist in distributions(path=[path for path, _ in searched]):
         try:
             package = dist.metadata["Name"] or ""
             entry_points = [e for e in dist.entry_points if e.group == group]
@@ -199,6 +202,14 @@ def _registered(
         for entry_point in entry_points:
             found.setdefault(entry_point.name, Plugin(entry_point.name, package, entry_point.value))
     return found
+
+
+def _changed(folder: str) -> int:
+    """When something was put into a folder, or taken out of it, in nanoseconds; 0 if unknown."""
+    try:
+        return os.stat(folder or ".").st_mtime_ns
+    except (OSError, ValueError):
+        return 0
 
 
 def _allowed() -> frozenset[str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -72,7 +73,7 @@ def test_an_own_name_is_found_without_reading_metadata() -> None:
 def test_packages_are_looked_through_once_for_many_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder of a thousand labels took a minute and a half to read."""
+    """A folder of a thousand labels took a minute to read."""
     searched: list[int] = []
     look = importlib.metadata.distributions
 
@@ -87,6 +88,23 @@ def test_packages_are_looked_through_once_for_many_files(
     for _ in range(5):
         assert len(read_segments(labels)) == 1
     assert len(searched) == 1
+
+
+def test_a_package_that_is_installed_meanwhile_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a notebook, say."""
+    monkeypatch.delenv("CHORDTOOL_PLUGINS", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert plugins.find("chordtool.formats", "late") is None
+    os.utime(tmp_path, (0, 0))  # However coarse the clock of the file system is.
+    info = tmp_path / "late-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: late\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[chordtool.formats]\nlate = late:LATE\n")
+    found = plugins.find("chordtool.formats", "late")
+    assert found is not None
+    assert found.distribution == "late"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from chordtool.errors import ChordtoolError, UsageError, first_line
@@ -207,7 +208,7 @@ def _registered(
 def _changed(folder: str) -> int:
     """When something was put into a folder, or taken out of it, in nanoseconds; 0 if unknown."""
     try:
-        return os.stat(folder or ".").st_mtime_ns
+        return Path(folder).stat().st_mtime_ns
     except (OSError, ValueError):
         return 0
 

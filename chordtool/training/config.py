@@ -104,8 +104,8 @@ class TrainConfig:
         108, "Frames from one segment's start to the next.", low=1, high=10_000, panel="Data"
     )
     path_cost: float = setting(
-        0.0, "Learn of corpora the teacher's best path, on which a change of chord costs this many "
-        "nats; 0: the best chord of each frame.", low=0.0, high=1e4, panel="Data",
+        0.0, "Learn the teacher's best path through corpora, on which a change of chord costs this "
+        "many nats; 0: the best chord of each frame.", low=0.0, high=1e4, panel="Data",
     )  # fmt: skip
     validation_share: float = setting(
         0.1, "Share of the songs that validate.", low=0.0, high=0.9, panel="Data"

@@ -27,6 +27,9 @@ from chordtool.vocabulary import MASKED, N_CLASSES, QUALITIES, X_INDEX, transpos
 PosteriorReader = Callable[[Path, int, int], NDArray[np.float32]]
 """(file, first frame, frame after the last) -> logits float32 [frames, classes]."""
 
+Tell = Callable[[int, int], None]
+"""(recordings done, recordings in all)"""
+
 
 @dataclass(frozen=True)
 class Track:

@@ -47,7 +47,8 @@ def distill(
         with runs.opened(folder, here, overwrite=overwrite):
             corpora = _corpora(config, folder, here, told)
             start = runs.fresh(config.student, teacher=_teachers(corpora))
-            outcome = runs.execute(config, _sources(config, corpora), start, here, folder, told)
+            sources = _sources(config, corpora, told)
+            outcome = runs.execute(config, sources, start, here, folder, told)
             return replace(outcome, failures=tuple(f for c in corpora for f in c.failures))
 
 
@@ -62,13 +63,13 @@ class _Labelled:
     """Recordings that could not be labelled, and why."""
 
 
-def _sources(config: DistillConfig, corpora: Sequence[_Labelled]) -> list[Source]:
+def _sources(config: DistillConfig, corpora: Sequence[_Labelled], told: Listener) -> list[Source]:
     weights = weights_for(config.corpus, config.weight)
     return [
         corpus_source(
             corpus.path, weight=weight, song_pattern=config.song_pattern,
             weigh_by_agreement=config.weigh_by_agreement, only=corpus.only,
-            path_cost=config.path_cost,
+            path_cost=config.path_cost, tell=told.prepared,
         )
         for corpus, weight in zip(corpora, weights, strict=True)
     ]  # fmt: skip

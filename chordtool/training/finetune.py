@@ -84,9 +84,11 @@ def _sources(
     if not config.replay:
         return labelled, failed
     corpora = [
-        corpus_source(path, song_pattern=config.song_pattern, path_cost=config.path_cost)
+        corpus_source(
+            path, song_pattern=config.song_pattern, path_cost=config.path_cost, tell=told.prepared
+        )
         for path in config.replay
-    ]
+    ]  # fmt: skip
     trained = split_songs(labelled, config, read_split(config.split)).train
     augmented = config.augment_on == "all"
     others = replayed(corpora, trained, config.replay_share, config.stride, augmented=augmented)

@@ -30,13 +30,10 @@ from chordtool.frontend import FrontEnd
 from chordtool.matching import Matches, match_by_name
 from chordtool.segments import Segment
 from chordtool.training import slices
-from chordtool.training.data import Source, Track
+from chordtool.training.data import Source, Tell, Track
 from chordtool.training.sources import read_log_posteriors, song_names
 from chordtool.types import Labels
 from chordtool.vocabulary import MASKED, class_of
-
-Tell = Callable[[int, int], None]
-"""(recordings done, recordings in all)"""
 
 
 def match(labels: Path, audio_folder: Path | None = None) -> Matches:

@@ -32,7 +32,7 @@ class Listener(Protocol):
         """Something happened."""
 
     def prepared(self, done: int, total: int) -> None:
-        """Features of so many recordings are ready."""
+        """So many recordings are ready: their features, or the teacher's path through them."""
 
     def step(self, numbers: dict[str, float]) -> None:
         """A few times a minute: epoch, epochs, batch, batches, loss, accuracy, lr, rate, left."""
@@ -74,7 +74,7 @@ class Display:
     def prepared(self, done: int, total: int) -> None:
         if done == total or time.monotonic() - self._spoke >= self.PLAIN_SECONDS:
             self._spoke = time.monotonic()
-            self.message(f"features of {done}/{total} recordings")
+            self.message(f"prepared {done}/{total} recordings")
 
     def step(self, numbers: dict[str, float]) -> None:
         line = (

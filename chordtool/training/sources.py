@@ -20,7 +20,7 @@ from chordtool.corpus.recording import METADATA_KEY
 from chordtool.decoding import log_probabilities, viterbi
 from chordtool.errors import TrainingError, UsageError
 from chordtool.training import slices
-from chordtool.training.data import Source, Track, segment_starts
+from chordtool.training.data import Source, Tell, Track, segment_starts
 from chordtool.types import Labels
 from chordtool.vocabulary import MASKED
 
@@ -34,6 +34,7 @@ def corpus_source(
     validates: bool = True,
     only: Collection[str] | None = None,
     path_cost: float = 0.0,
+    tell: Tell | None = None,
 ) -> Source:
     """The labelled recordings of a corpus.
 
@@ -48,6 +49,7 @@ def corpus_source(
         only: sha256 of the audio of the recordings that are taken; all of them if ``None``.
         path_cost: nats that a change of chord costs on the teacher's best path, which is then
             learnt; 0: the labels of the corpus, which are each frame's best chord.
+        tell: is told how many recordings have their path, of how many.
 
     Raises:
         CorpusError: it is no corpus.
@@ -64,20 +66,23 @@ def corpus_source(
             hint=f"Look at it with: chordtool corpus info {path}",
         )
     names = song_names([Path(r.row.path or r.audio_sha256) for r in recordings], song_pattern)
-    tracks = tuple(
-        Track(
-            key=r.row.path or r.audio_sha256,
-            song=name,
-            path=r.path,
-            n_frames=r.frames,
-            digest=r.row.recording_sha256,
-            labels=best_path(r.path, r.frames, path_cost) if path_cost else None,
-            posteriors=read_codes,
-            weight=r.agreement if weigh_by_agreement and r.agreement is not None else 1.0,
+    tracks = []
+    for done, (r, name) in enumerate(zip(recordings, names, strict=True), 1):
+        tracks.append(
+            Track(
+                key=r.row.path or r.audio_sha256,
+                song=name,
+                path=r.path,
+                n_frames=r.frames,
+                digest=r.row.recording_sha256,
+                labels=best_path(r.path, r.frames, path_cost) if path_cost else None,
+                posteriors=read_codes,
+                weight=r.agreement if weigh_by_agreement and r.agreement is not None else 1.0,
+            )
         )
-        for r, name in zip(recordings, names, strict=True)
-    )
-    return Source(str(path), tracks, corpus.front_end, weight, validates)
+        if path_cost and tell is not None:
+            tell(done, len(recordings))
+    return Source(str(path), tuple(tracks), corpus.front_end, weight, validates)
 
 
 def read_codes(path: Path, start: int, stop: int) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
+import torch
 from numpy.typing import NDArray
 
 from chordtool.corpus import Arrays, Corpus
@@ -15,7 +16,11 @@ from chordtool.corpus.compact import encode
 from chordtool.corpus.folder import Description
 from chordtool.corpus.manifest import LABELLED, Row
 from chordtool.corpus.recording import Metadata, write_recording
+from chordtool.export import export
 from chordtool.frontend import FrontEnd
+from chordtool.models.card import ModelCard
+from chordtool.models.students import build
+from chordtool.training import checkpoint
 from chordtool.training.config import DistillConfig, TrainConfig
 from chordtool.training.data import Source, Track
 from chordtool.vocabulary import CHORD_TONES, LARGE, N_CLASSES, QUALITIES
@@ -138,3 +143,15 @@ def memory_source(n: int = 4, frames: int = 40, **settings: Any) -> Source:
         for k in range(n)
     )
     return Source(name="made up", tracks=tracks, front_end=FrontEnd(), **settings)
+
+
+CARD = ModelCard("old", "btc", FrontEnd(mean=-5.0, std=2.5), teacher="lv")
+
+
+def make_student(folder: Path) -> Path:
+    """A checkpoint, ``best.safetensors``, and the same student exported beside it."""
+    torch.manual_seed(3)
+    module = build("btc", n_bins=144, n_classes=170)
+    checkpoint.save_checkpoint(folder / "best.safetensors", module.state_dict(), CARD)
+    export(module, CARD, folder / "student.onnx")
+    return folder

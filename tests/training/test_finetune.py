@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ import pytest
 import torch
 
 from chordtool.corpus import Corpus
-from chordtool.errors import ChordtoolError, ModelError, TrainingError, UsageError
-from chordtool.export import export
+from chordtool.errors import ModelError, TrainingError, UsageError
 from chordtool.frontend import FrontEnd
 from chordtool.models.card import ModelCard
 from chordtool.models.onnx import OnnxModel
@@ -25,12 +23,18 @@ from chordtool.training.distill import distill
 from chordtool.training.finetune import finetune
 from chordtool.training.progress import Silent
 from chordtool.training.split import read_split, split_songs
-from chordtool.training.starting import starting_weights
 from chordtool.training.state import ALL_EPOCHS, Outcome, RunState
-from tests.training.made import SMALL, distill_config, make_corpus, make_songs, write_song
+from tests.training.made import (
+    CARD,
+    SMALL,
+    distill_config,
+    make_corpus,
+    make_songs,
+    make_student,
+    write_song,
+)
 
 TINY = {**SMALL, "batch_size": 4, "epochs": 1}
-CARD = ModelCard("old", "btc", FrontEnd(mean=-5.0, std=2.5), teacher="lv")
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +44,7 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint, and the same student exported beside it."""
-    folder = tmp_path_factory.mktemp("student")
-    torch.manual_seed(3)
-    module = build("btc", n_bins=144, n_classes=170)
-    checkpoint.save_checkpoint(folder / "best.safetensors", module.state_dict(), CARD)
-    export(module, CARD, folder / "student.onnx")
-    return folder
+    return make_student(tmp_path_factory.mktemp("student"))
 
 
 def configured(songs: Path, **settings: Any) -> FinetuneConfig:
@@ -106,14 +104,26 @@ def test_the_teachers_path_is_learnt_where_it_is_asked_for(
         return Outcome(ALL_EPOCHS, -1.0, 0, RunState(), rest[0].card)
 
     monkeypatch.setattr(runs, "execute", looked_at)
+    told: list[list[tuple[int, int]]] = []
+
+    class Ears(Silent):
+        def prepared(self, done: int, total: int) -> None:
+            told[-1].append((done, total))
+
     for cost in (0.0, 1e4):
-        distill(distill_config(corpus, path_cost=cost), tmp_path / f"distilled-{cost}")
+        told.append([])
+        alone = distill_config(corpus, path_cost=cost)
+        distill(alone, tmp_path / f"distilled-{cost}", listener=Ears())
+        told.append([])
         replaying = configured(
             songs, student=str(student), replay=(str(corpus),), path_cost=cost, kd_on="replay"
         )
-        finetune(replaying, tmp_path / f"finetuned-{cost}")
+        finetune(replaying, tmp_path / f"finetuned-{cost}", listener=Ears())
     # At such a price nobody changes.
     assert found == [[], [], [1, 1, 1], [1, 1, 1]]
+    # It takes its time, and says so; stage 2 has five songs of its own to listen to.
+    paths, own = [(k, 3) for k in (1, 2, 3)], [(k, 5) for k in (1, 2, 3, 4, 5)]
+    assert told == [[], own, paths, own + paths]
 
 
 def test_the_name_of_a_file_need_not_be_text(tmp_path: Path) -> None:
@@ -227,98 +237,6 @@ def test_broken_labels_stop_before_anything_is_trained(tmp_path: Path, lines: st
     (songs / "song-1.lab").write_text(lines)
     with pytest.raises(TrainingError, match=r"song-1\.lab"):
         finetune(configured(songs, from_scratch=True), tmp_path / "run")
-
-
-# What a student starts from
-
-
-def test_an_exported_student_gives_its_weights_back(student: Path) -> None:
-    for name in (student, student / "best.safetensors", student / "student.onnx"):
-        card, weights = starting_weights(str(name))
-        assert card == CARD
-        _, expected = checkpoint.load_checkpoint(student)
-        assert weights.keys() == expected.keys()
-        for key, tensor in weights.items():
-            assert torch.allclose(tensor, expected[key], atol=1e-7), key
-
-
-def test_the_other_architecture_comes_back_too(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    module = build("2e1d", n_bins=144, n_classes=170)
-    card = ModelCard("x", "2e1d", FrontEnd())
-    export(module, card, tmp_path / "x.onnx")
-    found, weights = starting_weights(str(tmp_path / "x.onnx"))
-    other = build("2e1d", n_bins=144, n_classes=170)
-    checkpoint.load_weights(other, found, weights)
-    x = torch.randn(1, 20, 144)
-    assert torch.allclose(module.eval()(x), other.eval()(x), atol=1e-6)
-
-
-def test_the_packaged_student_can_be_trained_on() -> None:
-    card, weights = starting_weights("default")
-    module = build(card.architecture, n_bins=card.front_end.n_bins, n_classes=170)
-    checkpoint.load_weights(module, card, weights)
-
-
-@pytest.mark.parametrize("name", ["nobody", "lv", "/nowhere/x.onnx", "/nowhere/x.pt"])
-def test_an_unknown_student_is_one_sentence(name: str) -> None:
-    with pytest.raises(ChordtoolError) as caught:
-        starting_weights(name)
-    assert caught.value.hint
-
-
-class Exploit:
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return os.mkdir, (str(self.target),)
-
-
-@pytest.mark.parametrize("suffix", [".pt", ".safetensors", ".onnx"])
-def test_a_hostile_student_is_refused_and_does_nothing(tmp_path: Path, suffix: str) -> None:
-    file = tmp_path / f"student{suffix}"
-    if suffix == ".pt":
-        torch.save({"model": Exploit(tmp_path / "owned"), "mean": 0.0, "std": 1.0}, file)
-    else:
-        file.write_bytes(pickle.dumps(Exploit(tmp_path / "owned")))
-    with pytest.raises(ModelError) as caught:
-        starting_weights(str(file))
-    assert caught.value.hint
-    assert not (tmp_path / "owned").exists()
-
-
-def test_a_truncated_student_is_one_sentence(student: Path, tmp_path: Path) -> None:
-    for name in ("student.onnx", "best.safetensors"):
-        data = (student / name).read_bytes()
-        (tmp_path / name).write_bytes(data[: len(data) // 2])
-        with pytest.raises(ModelError):
-            starting_weights(str(tmp_path / name))
-
-
-def test_what_is_wrong_with_a_file_of_one_s_own_is_not_mended_by_a_download(tmp_path: Path) -> None:
-    for name in ("mine.pt", "mine.pth"):
-        (tmp_path / name).write_bytes(pickle.dumps({"model": 1}))
-        with pytest.raises(ModelError) as caught:
-            starting_weights(str(tmp_path / name))
-        assert "download" not in caught.value.hint
-
-
-def test_an_exported_model_is_no_checkpoint(student: Path) -> None:
-    with pytest.raises(ModelError, match="is an exported model"):
-        checkpoint.load_checkpoint(student / "student.onnx")
-
-
-def test_students_that_cannot_be_trained_are_one_sentence(tmp_path: Path) -> None:
-    module = build("btc", n_bins=144, n_classes=170)
-    for card in (
-        ModelCard("a", "somebody-else-s", FrontEnd()),
-        ModelCard("a", "btc", FrontEnd(), vocabulary="majmin"),
-    ):
-        file = tmp_path / "s.safetensors"
-        checkpoint.save_checkpoint(file, module.state_dict(), card)
-        with pytest.raises(ModelError):
-            starting_weights(str(file))
 
 
 @pytest.fixture

@@ -3,7 +3,10 @@
     python -m recipes.average RUN RUN --shares 3 1 -o AVERAGE
 
 Students that were trained on from the same weights lie close enough for their average to be one,
-and it keeps some of what each of them is good at (Wortsman et al., "Model soups", ICML 2022).
+and it keeps some of what each of them is good at (Wortsman et al., "Model soups", ICML 2022). A
+share below 0 leads further away from a student: 1.6 of what came out of a training and -0.6 of what
+went in is where more of the same would lead (Ilharco et al., "Editing Models with Task Arithmetic",
+ICLR 2023).
 """
 
 from __future__ import annotations
@@ -25,16 +28,19 @@ def average(runs: Sequence[Path], shares: Sequence[float], output: Path) -> None
 
     Args:
         runs: folders of runs, whose best checkpoints are taken, or checkpoints; a folder first.
-        shares: one for each, above 0; only their proportions matter.
+        shares: one for each, not 0, together above 0; only their proportions matter.
         output: the folder; made if it is not there.
 
     Raises:
         UsageError: there is not one share for each run, or one that is none.
         ModelError: a checkpoint is broken, or the students differ in what they are.
     """
-    if not runs or len(runs) != len(shares) or not all(0 < s < float("inf") for s in shares):
-        raise UsageError("Each run needs a share above 0.", hint="Give as many --shares as runs.")
     whole = sum(shares)
+    if len(runs) != len(shares) or 0 in shares or not 0 < whole < float("inf"):
+        raise UsageError(
+            "Each run needs a share, and all together are above 0.",
+            hint="Give as many --shares as runs.",
+        )
     card, first = checkpoint.load_checkpoint(runs[0])
     total = {name: tensor * (shares[0] / whole) for name, tensor in first.items()}
     for run, share in zip(runs[1:], shares[1:], strict=True):

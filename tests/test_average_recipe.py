@@ -44,10 +44,20 @@ def test_the_last_checkpoint_of_a_run_can_be_named(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("shares", [[], [1], [1, 0], [1, -1], [1, float("nan")]])
+def test_a_share_below_0_goes_on_from_that_run_beyond_the_other(tmp_path: Path) -> None:
+    runs = [run(tmp_path / "a", 1.0), run(tmp_path / "b", 5.0)]
+    average(runs, [1.5, -0.5], tmp_path / "c")
+    torch.testing.assert_close(
+        checkpoint.load_checkpoint(tmp_path / "c")[1]["w"], torch.full((3,), -1.0)
+    )
+
+
+@pytest.mark.parametrize(
+    "shares", [[], [1], [1, 0], [1, -1], [-2, 1], [1, float("nan")], [1, float("inf")]]
+)
 def test_each_run_needs_a_share(shares: list[float], tmp_path: Path) -> None:
     runs = [run(tmp_path / "a", 1.0), run(tmp_path / "b", 5.0)]
-    with pytest.raises(ChordtoolError, match="share above 0"):
+    with pytest.raises(ChordtoolError, match="needs a share"):
         average(runs, shares, tmp_path / "c")
 
 

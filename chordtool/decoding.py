@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields
+from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from typing import Any, Final
 
@@ -229,19 +230,39 @@ def _merge_short(
     def seconds(run: _Run) -> float:
         return float(edges[run.stop] - edges[run.first])
 
-    while len(runs) > 1:
-        k = min(range(len(runs)), key=lambda i: seconds(runs[i]))
+    # Hours of music may have a hundred thousand runs, so the shortest is not looked for among all
+    # of them each time. Neighbours are kept as places in the list, where those that are gone stay.
+    there = [True] * len(runs)
+    before = list(range(-1, len(runs) - 1))
+    after = [*range(1, len(runs)), -1]
+    waiting = [(seconds(run), k) for k, run in enumerate(runs)]
+    heapify(waiting)
+
+    def give(k: int, heir: int) -> None:
+        gone, run = runs[k], runs[heir]
+        run.first, run.stop = min(run.first, gone.first), max(run.stop, gone.stop)
+        there[k] = False
+        if before[k] >= 0:
+            after[before[k]] = after[k]
+        if after[k] >= 0:
+            before[after[k]] = before[k]
+
+    while waiting:
+        length, k = heappop(waiting)
         short = runs[k]
-        if seconds(short) >= min_seconds:
+        if not there[k] or length != seconds(short):  # it is gone, or has grown and waits anew
+            continue
+        neighbours = [n for n in (before[k], after[k]) if n >= 0]
+        if length >= min_seconds or not neighbours:
             break
-        neighbours = [runs[i] for i in (k - 1, k + 1) if 0 <= i < len(runs)]
         frames = scores[short.first : short.stop]
-        heir = max(neighbours, key=lambda run: float(frames[:, run.index].sum()))
-        heir.first = min(heir.first, short.first)
-        heir.stop = max(heir.stop, short.stop)
-        del runs[k]
-        runs = _join(runs)
-    return runs
+        heir = max(neighbours, key=lambda n: float(frames[:, runs[n].index].sum()))
+        give(k, heir)
+        if len(neighbours) == 2 and runs[neighbours[0]].index == runs[neighbours[1]].index:
+            give(neighbours[1], neighbours[0])
+            heir = neighbours[0]
+        heappush(waiting, (seconds(runs[heir]), heir))
+    return [run for run, is_there in zip(runs, there, strict=True) if is_there]
 
 
 def _boundaries(

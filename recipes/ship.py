@@ -25,6 +25,7 @@ from torch import nn
 
 from chordtool import audio
 from chordtool.decoding import Decoding, decode
+from chordtool.evaluation import METRICS
 from chordtool.export import export, export_run
 from chordtool.models.onnx import OnnxModel
 from chordtool.models.students import from_onnx
@@ -40,7 +41,6 @@ STEPS = (-0.5, 0.5, 1.0, 1.5)
 """Nats that are tried for each."""
 LEAST_GAIN = 2e-3
 """Of the mean score; less is noise, and no reason to touch the model."""
-METRICS = ("root", "thirds", "triads", "sevenths", "tetrads", "majmin", "mirex")
 TARGET = Path(__file__).resolve().parents[1] / "chordtool/models/data/default.onnx"
 DATA = {
     "pop909-rendered": "803 songs of POP909 (MIT), two to six times each, rendered with FluidR3 "

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from itertools import pairwise
+import time
+from itertools import groupby, pairwise
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from chordtool.decoding import Decoding, decode, log_probabilities, smooth, viterbi
 from chordtool.frontend import BTC_FRONT_END, FrontEnd
+from chordtool.vocabulary import MAJMIN
 
 LABELS = ("C", "G", "A:min", "N")
 decodings = st.builds(
@@ -128,6 +130,25 @@ def test_a_boundary_without_a_crossing_stays_on_its_frame() -> None:
     assert [(s.label, s.end) for s in found] == [("C", edges[12]), ("G", edges[-1])]
 
 
+@pytest.mark.parametrize(("spare", "moves"), [(0.0, False), (0.3, True)])
+def test_a_boundary_stays_where_a_chord_would_get_too_short(spare: float, moves: bool) -> None:
+    logits = np.zeros((20, 2), np.float32)
+    logits[:10, 0], logits[10:, 1] = 8, 8
+    logits[9, 0], logits[10] = 3, [-1, 0]  # crosses zero a quarter of a frame later
+    edges = np.arange(21.0)
+    decoding = Decoding(between_frames=True, min_seconds=10.0 - spare)
+    assert decode(logits, edges, LABELS[:2], decoding)[0].end == (10.25 if moves else 10.0)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_temperature_softens_what_is_believed(temperature: float) -> None:
+    p = np.array([0.7, 0.2, 0.1])
+    logits = np.log(p).astype(np.float32)[None]
+    found = decode(logits, np.array([0.0, 1.0]), LABELS[:3], Decoding(temperature=temperature))
+    softened = p ** (1 / temperature)
+    assert found[0].confidence == pytest.approx(softened[0] / softened.sum(), rel=1e-5)
+
+
 def test_confidence_is_the_mean_posterior() -> None:
     p = np.array([[0.7, 0.2, 0.1, 0.0], [0.5, 0.3, 0.2, 0.0]]) + 1e-9
     edges = np.array([0.0, 1.0, 2.0])
@@ -137,6 +158,15 @@ def test_confidence_is_the_mean_posterior() -> None:
         ("G", 0.25),
         ("A:min", 0.15),
     ]
+
+
+def test_confidence_is_that_of_the_label_even_where_another_was_believed_more() -> None:
+    p = np.array([[0.3, 0.001, 0.699], [0.4, 0.6, 0.0], [0.4, 0.6, 0.0]]) + 1e-9
+    decoding = Decoding(change_penalty=20.0)
+    (segment,) = decode(np.log(p).astype(np.float32), np.arange(4.0), LABELS[:3], decoding)
+    assert (segment.label, segment.alternatives[0].label) == ("C", "G")
+    assert segment.confidence == pytest.approx(1.1 / 3, abs=1e-5)
+    assert segment.alternatives[0].confidence == pytest.approx(1.201 / 3, abs=1e-5)
 
 
 def test_smoothing_keeps_constants_and_means() -> None:
@@ -173,3 +203,37 @@ def test_a_description_out_of_range_is_refused(bad: dict[str, object]) -> None:
 def test_a_description_survives_its_dict() -> None:
     decoding = Decoding("argmax", 2.5, 1.5, 9, 0.3, True)
     assert Decoding.from_dict(decoding.to_dict()) == decoding
+
+
+def shortest_first(labels: list[int], scores: np.ndarray, min_frames: int) -> list[int]:
+    """The definition of ``min_seconds``, run by run: the class of each frame."""
+    while True:
+        runs = [list(group) for _, group in groupby(range(len(labels)), key=lambda t: labels[t])]
+        short = min(runs, key=len)
+        if len(runs) == 1 or len(short) >= min_frames:
+            return labels
+        k = runs.index(short)
+        beside = [labels[runs[j][0]] for j in (k - 1, k + 1) if 0 <= j < len(runs)]
+        heir = max(beside, key=lambda label: float(scores[short, label].sum()))
+        labels = [heir if t in short else label for t, label in enumerate(labels)]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_shortest_goes_first_and_to_the_neighbour_that_explains_it(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(30, 4)).astype(np.float32)
+    edges = np.arange(31.0)
+    min_frames = int(rng.integers(2, 9))
+    found = decode(logits, edges, tuple("ABCD"), Decoding("argmax", min_seconds=min_frames))
+    scores = log_probabilities(logits)
+    wanted = shortest_first(logits.argmax(axis=1).tolist(), scores, min_frames)
+    assert ["ABCD".index(s.label) for s in found for _ in range(round(s.seconds))] == wanted
+
+
+def test_hours_of_short_chords_are_merged_in_seconds() -> None:
+    logits = np.random.default_rng(0).normal(size=(20_000, 25)).astype(np.float32)
+    edges = np.arange(20_001) * 0.1
+    begun = time.process_time()
+    found = decode(logits, edges, MAJMIN, Decoding("argmax", min_seconds=2.0))
+    assert time.process_time() - begun < 10
+    assert min(s.seconds for s in found) >= 2.0 - 1e-9

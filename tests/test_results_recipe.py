@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import itertools
 import json
 import os
@@ -98,6 +99,8 @@ def test_songs_are_chosen_by_name_one_version_each_and_never_tested_ones() -> No
     assert len(found["validation"]) == 2
     assert all(stem.endswith("-s1") for stem in chosen)
     assert not {"003-s1", "004-s1"} & set(chosen)
+    hashes = [hashlib.sha256(material.song_of(stem).encode()).hexdigest() for stem in chosen]
+    assert hashes == sorted(hashes)
     assert material.choose_songs(stems[::-1], settings, {"003", "004"}) == found
     with pytest.raises(UsageError, match="28 labelled songs, not 29"):
         material.choose_songs(stems, plan.Settings(songs=29), {"003", "004"})
@@ -342,6 +345,32 @@ def test_verdicts_follow_from_the_scores() -> None:
     level = verdicts["2E1D after stage 2", "level with the teacher"]
     assert level == ["", "not run (2e1d-stage2)"]
     assert "28 test songs, 1 minutes" in report(rows)
+
+
+@pytest.mark.parametrize(("mean", "verdict"), [(0.81, "met"), (0.796, "met"), (0.794, "missed")])
+def test_a_student_is_level_down_to_half_a_point_below_its_teacher(
+    mean: float, verdict: str
+) -> None:
+    rows = {"lv": _document("lv", 0.80), "2e1d-stage2": _document("2e1d-stage2", mean)}
+    (level,) = (c for c in CHECKS if c.subject == "2E1D after stage 2" and "level" in c.must_show)
+    assert level.line(rows)[-1] == verdict
+
+
+@pytest.mark.parametrize(("mean", "verdict"), [(0.812, "met"), (0.810, "missed")])
+def test_a_student_is_above_its_teacher_by_the_papers_least_lead(mean: float, verdict: str) -> None:
+    rows = {"lv": _document("lv", 0.80), "btc-stage2": _document("btc-stage2", mean)}
+    (above,) = (c for c in CHECKS if c.subject == "BTC after stage 2" and "1.1" in c.must_show)
+    assert above.line(rows)[-1] == verdict
+
+
+@pytest.mark.parametrize(
+    ("student", "statistic", "least"),
+    [("BTC", "mean", "2.5"), ("2E1D", "mean", "2.67"), ("BTC", "ACQA", "7"), ("2E1D", "ACQA", "7")],
+)
+def test_gains_over_the_baselines_are_the_papers(student: str, statistic: str, least: str) -> None:
+    shown = {c.subject: c.must_show for c in CHECKS}
+    subject = f"{student} after stage 2, {statistic}"
+    assert shown[subject] == f"at least {least} points over its baseline"
 
 
 def test_the_report_of_nothing_says_that_nothing_was_run() -> None:

@@ -58,6 +58,16 @@ def test_the_penalty_that_scores_best_is_taken(
     assert choose([])[0] == chosen
 
 
+@pytest.mark.parametrize(("gain", "favour"), [(0.001, {}), (0.003, {"min7": -0.5})])
+def test_what_gains_next_to_nothing_is_not_favoured(
+    gain: float, favour: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ship, "PENALTIES", (6.0,))
+    monkeypatch.setattr(ship, "QUALITIES", ("min7",))
+    monkeypatch.setattr(ship, "score", lambda songs, penalty, given, *_: 0.8 + gain * bool(given))
+    assert choose([])[1] == favour
+
+
 @pytest.mark.parametrize(("gain", "chosen"), [(0.01, 2.0), (0.05, 6.0)])
 def test_music_has_half_a_say_in_the_penalty(
     gain: float, chosen: float, monkeypatch: pytest.MonkeyPatch

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from chordtool.errors import LabelError
 from chordtool.vocabulary import (
+    _MENDED,
     CHORD_TONES,
     LARGE,
     MAJMIN,
@@ -118,7 +119,7 @@ def test_common_spellings_are_mended(dirty: str, clean: str) -> None:
 
 @pytest.mark.parametrize(("label", "expected"), [("C:9", "C:7"), ("C:11", "C:7"), ("C:13", "C:7"),
     ("C:7(#9)", "C:7"), ("C:minmaj7", "C:minmaj7"), ("C:5", "X"), ("C:1", "X"), ("X", "X"),
-    ("N", "N"), ("C:maj(*3)", "X")])  # fmt: skip
+    ("N", "N"), ("C:maj(*3)", "X"), ("C:min(*7,9)", "C:min")])  # fmt: skip
 def test_reductions(label: str, expected: str) -> None:
     assert label_of(class_of(label)) == expected
 
@@ -204,6 +205,11 @@ def test_labels_of_the_music_need_no_mending(shared: Path) -> None:
 )
 def test_mending_writes_out_what_parsing_mends(label: str, strict: str) -> None:
     assert mended(label) == strict
+
+
+@pytest.mark.parametrize(("spelling", "strict"), _MENDED.items())
+def test_every_spelling_that_is_mended_can_be_read(spelling: str, strict: str) -> None:
+    assert parse(f"C:{spelling}") == parse(f"C:{strict}")
 
 
 @given(

@@ -3,8 +3,8 @@
 ``python benchmarks/long_and_many/run.py --files 10000 --hours 6 --model default``
 
 Samples the resident memory of the command and its workers five times a second. Prints, for each
-part: wall time, the peak, and the mean of the peaks' first and last quarters, which tells whether
-memory grows with the number of files.
+part: wall time, the peak, and the means of the second and of the last quarter of the time, which
+tell whether memory grows with the number of files.
 """
 
 from __future__ import annotations

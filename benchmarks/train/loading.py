@@ -1,4 +1,4 @@
-"""How fast batches are read, alone and beside a training step, and what memory it takes.
+"""How fast batches are read, and what memory it takes.
 
     python benchmarks/train/loading.py CORPUS [--batches 40] [--batch-size 256] [--kd]
 

@@ -13,7 +13,7 @@ import numpy as np
 from chordtool.audio.mono import clean_text
 from chordtool.evaluation.bootstrap import Interval
 from chordtool.evaluation.comparing import Comparison
-from chordtool.evaluation.scores import METRICS, OTHER, QUALITY_GROUPS, SEGMENTATION, Scores
+from chordtool.evaluation.scores import OTHER, QUALITY_GROUPS, STATISTICS, Scores
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
@@ -72,8 +72,7 @@ def to_svg(comparison: Comparison) -> str:
     canvas = _Canvas()
     _legend(canvas, list(comparison.systems))
     scores = {name: system.intervals for name, system in comparison.systems.items()}
-    shown = (*METRICS, "mean", "acqa", *SEGMENTATION)
-    _bars(canvas, "Scores, with 95 % ranges over songs", shown, scores)
+    _bars(canvas, "Scores, with 95 % ranges over songs", STATISTICS, scores)
     qualities = {name: system.qualities for name, system in comparison.systems.items()}
     present = [q for q in QUALITY_GROUPS if any(q in found for found in qualities.values())]
     _bars(canvas, "Accuracy of each quality, the root ignored", present, qualities)

@@ -19,7 +19,7 @@ from chordtool.segments import Segment
 from chordtool.training import slices
 from chordtool.training.data import Source, spare_bins
 from chordtool.types import Labels
-from chordtool.vocabulary import LARGE, X_INDEX
+from chordtool.vocabulary import LARGE, MASKED, X_INDEX
 
 MAX_RECORDINGS: Final = 200
 """More than these are not judged, so that the report of a large corpus does not take hours."""
@@ -28,7 +28,8 @@ MAX_RECORDINGS: Final = 200
 def judge(student: nn.Module, card: ModelCard, sources: Sequence[Source]) -> Scores | None:
     """Scores against the labels at the frames' times.
 
-    Frames without a label are ``X``, which mir_eval leaves out.
+    Frames without a label are ``X``, which mir_eval leaves out; recordings of nothing else are
+    left out, too.
 
     Args:
         student: takes and returns what :func:`chordtool.models.students.build` says.
@@ -57,6 +58,8 @@ def judge(student: nn.Module, card: ModelCard, sources: Sequence[Source]) -> Sco
         labels = track.labels
         if labels is None:
             (labels,) = slices.rows(track.path, ("labels",), 0, track.n_frames)
+        if np.isin(labels, (MASKED, X_INDEX)).all():
+            continue
         cut = stored[:, low : low + card.front_end.n_bins].astype(np.float32)
         features = card.front_end.normalise(cut)
         logits = run_windows(forward, features, card.segment_frames or 108, card.windows)

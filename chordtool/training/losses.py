@@ -17,6 +17,8 @@ from chordtool.vocabulary import X_INDEX
 IGNORED = -100
 """Class index that torch's cross-entropy leaves out."""
 _SURELY_RIGHT = 1e-8
+_NO_FRAME = 1e-8
+"""Less than any frame counts, so that a mean over none is 0 and all others are means."""
 
 
 @dataclass(frozen=True)
@@ -173,8 +175,8 @@ def combine(sums: LossSums, hard_count: Tensor, soft_count: Tensor, alpha: float
 
     Where a batch holds no frame of one kind, that term is 0.
     """
-    hard = sums.hard / hard_count.clamp(min=1)
+    hard = sums.hard / hard_count.clamp(min=_NO_FRAME)
     if alpha == 0.0:
         return hard
-    soft = sums.soft / soft_count.clamp(min=1)
+    soft = sums.soft / soft_count.clamp(min=_NO_FRAME)
     return alpha * soft + (1.0 - alpha) * hard

@@ -11,7 +11,7 @@ from chordtool import audio
 from chordtool.audio.signals import open_signals
 from chordtool.constantq import log_cqt
 from chordtool.corpus import labelling
-from chordtool.corpus.ensemble import average
+from chordtool.corpus.ensemble import Ensemble, average
 from chordtool.corpus.folder import recording_path
 from chordtool.corpus.labelling import Job, Outcome, compute, label_recording
 from chordtool.corpus.recipe import Recipe, make_recipe, parse_front_end
@@ -70,6 +70,18 @@ def test_several_teachers_are_averaged(toy: Path, song: Path, tmp_path: Path) ->
     assert np.array_equal(Recording(path).load().labels, mean.argmax(axis=1))
     agreement = np.mean(logs[0].argmax(axis=1) == logs[1].argmax(axis=1))
     assert outcome.statistics["agreement"] == pytest.approx(agreement, abs=1e-4)
+
+
+def test_of_three_teachers_the_agreement_is_the_mean_over_pairs(toy: Path, song: Path) -> None:
+    ensemble = Ensemble(make_recipe(["toy", "other"]))
+    one, other = ensemble._models
+    edges = FrontEnd().frame_edges(40, 4.0)
+    with open_signals(song, [22_050]) as signals:
+        pair = ensemble.listen(signals, edges).agreeing
+        ensemble._models, ensemble._weights = [one, other, one], [0.25, 0.5, 0.25]
+        three = ensemble.listen(signals, edges).agreeing
+    assert pair < 40
+    assert three == pytest.approx((40 + 2 * pair) / 3)
 
 
 def test_frames_of_little_confidence_are_left_out_if_asked_for(

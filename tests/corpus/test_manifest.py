@@ -28,6 +28,11 @@ def test_any_path_survives_on_one_line(path: str) -> None:
     assert Row.from_json(line) == row(path)
 
 
+def test_a_number_that_json_does_not_know_is_not_written() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        row("/a.wav", statistics={"confidence": float("nan")}).to_json()
+
+
 @given(st.text() | st.recursive(st.integers() | st.text(), st.lists).map(str))
 def test_a_line_that_is_no_row_is_an_error_of_our_own(line: str) -> None:
     with pytest.raises(CorpusError):

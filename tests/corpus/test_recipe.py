@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from chordtool.corpus.recipe import (
     Recipe,
+    hash_of,
     make_recipe,
     parse_front_end,
     spare_bins,
@@ -14,6 +16,9 @@ from chordtool.corpus.recipe import (
 )
 from chordtool.errors import ModelUnavailableError, UsageError
 from chordtool.frontend import BTC_FRONT_END, FrontEnd
+from chordtool.models import ModelCard
+from chordtool.models.windows import Windows
+from chordtool.types import Features, Logits, Samples
 
 
 def test_the_order_of_teachers_does_not_matter(toy: Path) -> None:
@@ -99,6 +104,31 @@ def test_a_corpus_knows_which_front_ends_it_contains() -> None:
     assert spare_bins(wide, replace(plain, fmin=plain.fmin * 1.001)) is None
     assert spare_bins(wide, replace(plain, hop_length=1024)) is None
     assert spare_bins(wide, BTC_FRONT_END) is None
+
+
+class Weightless:
+    """A model that is told apart by what it says of itself."""
+
+    weights_sha256 = "ab" * 32
+
+    def __init__(self, windows: Windows) -> None:
+        self.card = ModelCard("mine", "btc", FrontEnd(mean=-5.0, std=2.0), windows=windows)
+
+    def features(self, samples: Samples) -> Features:
+        raise NotImplementedError
+
+    def logits(self, features: Features) -> Logits:
+        raise NotImplementedError
+
+
+def test_a_teacher_is_called_as_it_was_before_windows_came() -> None:
+    """Under another name, all that it has labelled would be labelled again."""
+    said = (
+        f'{{"architecture":"btc","front_end":["{FrontEnd().fingerprint}",-5.0,2.0],"name":"mine",'
+        f'"segment_frames":108,"version":"1","vocabulary":"large"}}{"ab" * 32}'
+    )
+    assert hash_of("mine", Weightless(Windows())) == hashlib.sha256(said.encode()).hexdigest()
+    assert hash_of("mine", Weightless(Windows(27))) != hash_of("mine", Weightless(Windows()))
 
 
 def test_recipes_cross_process_boundaries(toy: Path) -> None:

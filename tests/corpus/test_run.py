@@ -63,6 +63,17 @@ def test_a_second_run_does_nothing(
     assert contents(tmp_path / "c") == before
 
 
+def test_a_recording_that_was_cut_short_is_labelled_again(
+    label: Label, music: Path, tmp_path: Path
+) -> None:
+    label(music, tmp_path / "c")
+    whole = contents(tmp_path / "c")
+    recording = next((tmp_path / "c" / "recordings").rglob("*.safetensors"))
+    recording.write_bytes(recording.read_bytes()[:-10])
+    assert label(music, tmp_path / "c").unchanged == 7
+    assert contents(tmp_path / "c") == whole
+
+
 def test_the_same_audio_is_labelled_once(label: Label, music: Path, tmp_path: Path) -> None:
     for k in range(3):
         shutil.copy(music / "song0.wav", music / f"copy{k}.wav")

@@ -58,6 +58,19 @@ def test_drawing_in_portions_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
     assert Bootstrap(500).intervals(mean_of(values), 50) == at_once
 
 
+@pytest.mark.parametrize(("having", "known"), [((6, 9), True), ((0,), False), ((9,), False)])
+def test_songs_are_counted_in_portions_too(
+    having: tuple[int, ...], known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chordtool.evaluation.bootstrap._CELLS_AT_ONCE", 10 * 3)
+
+    def statistics(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.where(weights[:, having].any(axis=1), 0.5, np.nan)[:, None]
+
+    (found,) = Bootstrap(100).intervals(statistics, 10)
+    assert math.isnan(found.low) != known
+
+
 def test_one_song_has_no_range() -> None:
     scores = evaluate({"a": song(0)}, {"a": song(0)})
     assert scores["root"].value == 1.0

@@ -80,8 +80,10 @@ def test_perfect_estimates_score_one() -> None:
 
 def test_longer_songs_weigh_more() -> None:
     long, short = chords("C C C"), chords("G")
-    scores = evaluate({"a": long, "b": short}, {"a": long, "b": chords("D")})
+    halves = (Segment(0.0, 0.5, "D"), Segment(0.5, 1.0, "E"))
+    scores = evaluate({"a": long, "b": short}, {"a": long, "b": halves})
     assert scores["root"].value == pytest.approx(0.75)
+    assert scores["overseg"].value == pytest.approx((3 * 1.0 + 1 * 0.5) / 4)
     assert scores.seconds == 4.0
 
 

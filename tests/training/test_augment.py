@@ -46,6 +46,16 @@ def test_gain_moves_a_segment_by_a_constant_within_its_range() -> None:
     assert moved[:, 0, 0].std() > 0
 
 
+@pytest.mark.parametrize("setting", [{"gain_db": 6.0}, {"eq_db": 6.0}])
+def test_what_is_louder_here_is_softer_elsewhere(setting: dict[str, float]) -> None:
+    x = features(200)
+    drawn = augment.draw(config(**setting), 0, np.arange(200), CPU)
+    moved = (augment.augment(x, drawn, config(**setting)) - x)[:, 0, 0] / augment.DECIBEL
+    assert moved.amin() < -3
+    assert moved.amax() > 3
+    assert moved.mean().abs() < 0.8
+
+
 def test_the_equaliser_is_smooth_and_the_same_for_all_frames() -> None:
     setting = config(eq_db=12.0)
     moved = augment.augment(features(), drawn(), setting) - features()
@@ -61,6 +71,15 @@ def test_noise_adds_in_power_and_never_takes_away() -> None:
     level = x.amax((1, 2)) - 24 * augment.DECIBEL
     expected = 0.5 * torch.log(torch.exp(2 * x) + torch.exp(2 * level)[:, None, None])
     assert torch.allclose(noisy, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("draw", "rise"), [(0.0, -20.0), (0.5, 0.0), (1.0, 20.0)])
+def test_noise_falls_or_rises_over_the_bins(draw: float, rise: float) -> None:
+    x = torch.full((1, 2, 144), -30.0)
+    x[:, 0, 72] = 0.0
+    noise = augment.noise_floor(x, torch.tensor([[0.5, draw]]), 20.0)[0, 1] / augment.DECIBEL
+    assert noise[-1] - noise[0] == pytest.approx(rise, abs=0.01)
+    assert noise[71:73].mean() == pytest.approx(-50.0, abs=0.01)
 
 
 def note(frames: int = 30) -> torch.Tensor:
@@ -91,6 +110,11 @@ def test_what_rings_decays_lies_lower_or_spares_the_bass() -> None:
     assert sustained(0.0, 0.0, 0.9, 0.9)[15, 100] == pytest.approx(0, abs=0.1)
 
 
+def test_half_of_the_segments_do_not_decay_and_a_third_spares_no_bin() -> None:
+    assert sustained(0.5, 0.0, 0.0, 0.9)[15:20, 100] == pytest.approx(np.zeros(5), abs=0.1)
+    assert sustained(0.0, 0.0, 0.33, 0.9)[15, 20] == pytest.approx(0, abs=0.1)
+
+
 def test_the_pedal_may_have_been_down_since_before_the_segment() -> None:
     assert sustained(0.0, 0.0, 0.0, 0.1)[0, 100] == pytest.approx(0, abs=0.1)
 
@@ -114,6 +138,24 @@ def test_detuning_by_a_whole_bin_is_a_shift(bins: float) -> None:
 
 def test_detuning_by_nothing_changes_nothing() -> None:
     assert torch.equal(augment.detune(features(), torch.zeros(3)), features())
+
+
+@pytest.mark.parametrize(("bins_per_octave", "furthest"), [(24, 0.5), (36, 0.75)])
+def test_detuning_goes_as_far_as_asked_both_ways(bins_per_octave: int, furthest: float) -> None:
+    setting = config(detune_cents=25.0)
+    ramp = torch.arange(144.0).expand(400, 2, 144)
+    drawn = augment.draw(setting, 0, np.arange(400), CPU)
+    moved = (ramp - augment.augment(ramp, drawn, setting, bins_per_octave))[:, 0, 72]
+    assert moved.amax() == pytest.approx(furthest, rel=0.02)
+    assert moved.amin() == pytest.approx(-furthest, rel=0.02)
+
+
+def test_masks_of_frames_and_of_bins_have_places_of_their_own() -> None:
+    setting = config(mask_frames=10, mask_bins=10, masks=1)
+    x = torch.ones(100, 40, 40)
+    hidden = augment.mask(x, augment.draw(setting, 0, np.arange(100), CPU), setting) == 0
+    alike = (hidden.all(2) == hidden.all(1)).all(1)
+    assert alike.float().mean() < 0.2
 
 
 def test_masks_are_no_wider_than_asked_and_hide_the_mean() -> None:

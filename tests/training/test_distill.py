@@ -22,6 +22,7 @@ from chordtool.locking import try_lock
 from chordtool.models.card import ModelCard
 from chordtool.models.students import build
 from chordtool.training import checkpoint
+from chordtool.training.config import DistillConfig
 from chordtool.training.distill import distill
 from chordtool.training.progress import Silent
 from tests.training.made import SMALL, distill_config, make_corpus, make_songs, write_song
@@ -100,7 +101,7 @@ def test_one_song_is_not_enough_and_says_so(tmp_path: Path) -> None:
 
 def test_no_corpus_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No corpus"):
-        distill(distill_config(tmp_path, **TINY).__class__(), tmp_path / "run")
+        distill(DistillConfig(), tmp_path / "run")
 
 
 def test_a_folder_with_other_things_is_left_alone(corpus: Path, tmp_path: Path) -> None:
@@ -134,6 +135,12 @@ def test_overwriting_starts_anew(corpus: Path, whole: Path, tmp_path: Path) -> N
         distill(setting, tmp_path / "run")
     outcome = distill(setting, tmp_path / "run", overwrite=True)
     assert outcome.state.epoch == 1
+
+
+def test_a_run_is_judged_when_it_is_over(corpus: Path, tmp_path: Path) -> None:
+    for minutes, judged in ((1e-9, False), (0.0, True)):
+        distill(distill_config(corpus, **{**TINY, "max_minutes": minutes}), tmp_path)
+        assert (tmp_path / "report.html").exists() == judged
 
 
 def test_a_broken_state_is_one_sentence(corpus: Path, whole: Path, tmp_path: Path) -> None:

@@ -80,6 +80,15 @@ def test_what_the_vocabulary_cannot_say_and_what_nobody_labelled_is_apart() -> N
     assert labels[18] == class_of("C")
 
 
+def test_what_comes_before_the_first_label_is_masked() -> None:
+    song = (Segment(1.0, 2.0, "C"), Segment(2.0, 3.0, "G"))
+    labels = label_frames(song, FrontEnd(), 30)
+    before = FrontEnd().frame_times(30) < 1.0
+    assert before.sum() == 11
+    assert (labels[before] == MASKED).all()
+    assert labels[11] == class_of("C")
+
+
 def test_no_labels_are_all_masked() -> None:
     assert (label_frames((), FrontEnd(), 5) == MASKED).all()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,15 @@ def test_posteriors_of_other_teachers_are_refused(corpus: Corpus) -> None:
     with pytest.raises(UsageError, match="labelled by toy, not by lv") as caught:
         check_teachers(corpus, ("lv",))
     assert "--teacher toy" in (caught.value.hint or "")
+
+
+def test_posteriors_of_several_teachers_are_not_those_of_one(corpus: Corpus) -> None:
+    both = tuple({**corpus.description.teachers[0], "name": name} for name in ("toy", "lv"))
+    averaged = Corpus(corpus.path, replace(corpus.description, teachers=both))
+    check_teachers(averaged, ("lv", "toy"))
+    with pytest.raises(UsageError, match=r"labelled by toy\+lv, not by toy") as caught:
+        check_teachers(averaged, ("toy",))
+    assert "--teacher toy --teacher lv" in (caught.value.hint or "")
 
 
 def test_labels_without_a_recording_in_the_corpus_are_an_error(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,6 +113,29 @@ def test_the_focal_loss_is_its_formula() -> None:
     assert cross_entropy_sum(scores, labels, 2.0).item() == pytest.approx(expected.item(), rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("settings", "gamma"),
+    [({}, 0.0), ({"loss": "focal"}, 2.0), ({"loss": "focal", "focal_gamma": 1.0}, 1.0)],
+)
+def test_the_loss_on_labels_is_the_one_that_was_asked_for(
+    settings: dict[str, Any], gamma: float
+) -> None:
+    scores, labels = logits(20), torch.ones(2, 10, dtype=torch.int16)
+    found = loss_sums(scores.view(2, 10, -1), labels, None, None, config(**settings)).hard
+    expected = cross_entropy_sum(scores, labels.long().flatten(), gamma)
+    assert found.item() == expected.item()
+
+
+@pytest.mark.parametrize("weighting", ["selective", "plain"])
+def test_frames_count_for_the_teacher_as_it_was_asked_for(weighting: str) -> None:
+    student, teacher = logits(20), logits(20, seed=5, scale=20.0)
+    labels, seen = torch.ones(2, 10, dtype=torch.int16), torch.ones(2, 10, dtype=torch.bool)
+    setting = config(kd_alpha=0.5, kd_weighting=weighting)
+    found = loss_sums(student.view(2, 10, -1), labels, teacher.view(2, 10, -1), seen, setting).soft
+    expected = distillation_sum(student, teacher, 3.0, selective=weighting == "selective")
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
 def test_a_segment_of_twice_the_weight_counts_twice() -> None:
     scores = logits(20).view(2, 10, N_CLASSES)
     labels = torch.ones(2, 10, dtype=torch.int16)
@@ -148,6 +172,14 @@ def test_both_terms_are_mixed_by_alpha() -> None:
     assert loss.item() == pytest.approx(0.7 * hard.item() + 0.3 * soft, rel=1e-4)
 
 
+def test_what_was_computed_in_half_precision_is_compared_in_float32() -> None:
+    scores = logits(20).view(2, 10, N_CLASSES).bfloat16()
+    labels = torch.ones(2, 10, dtype=torch.int16)
+    found = loss_sums(scores, labels, None, None, config()).hard
+    assert found.dtype == torch.float32
+    assert found.item() == loss_sums(scores.float(), labels, None, None, config()).hard.item()
+
+
 def test_frames_without_a_teacher_learn_from_labels_alone() -> None:
     scores, teacher = logits(20).view(2, 10, -1), logits(20, seed=5).view(2, 10, -1)
     labels = torch.ones(2, 10, dtype=torch.int16)
@@ -156,6 +188,34 @@ def test_frames_without_a_teacher_learn_from_labels_alone() -> None:
     sums = loss_sums(scores, labels, teacher, seen, config(kd_alpha=0.3))
     assert sums.soft_count.item() == 10
     assert sums.soft.item() == pytest.approx(distillation_sum(scores[0], teacher[0], 3.0).item())
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3])
+def test_a_batch_without_labels_or_teacher_has_nothing_to_learn(alpha: float) -> None:
+    scores = logits(20).view(2, 10, -1).requires_grad_()
+    labels = torch.full((2, 10), -1, dtype=torch.int16)
+    teacher, seen = torch.zeros(2, 10, N_CLASSES), torch.zeros(2, 10, dtype=torch.bool)
+    sums = loss_sums(scores, labels, teacher, seen, config(kd_alpha=alpha))
+    loss = combine(sums, sums.hard_count, sums.soft_count, alpha)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.item() == 0
+    assert scores.grad is not None
+    assert not scores.grad.any()
+
+
+@pytest.mark.parametrize("share", [1.0, 0.125])
+def test_a_mean_over_less_than_a_frame_is_still_a_mean(share: float) -> None:
+    """As where eight processes have one labelled frame between them, or teachers hardly agree."""
+    scores, teacher = logits(20).view(2, 10, -1), logits(20, seed=5).view(2, 10, -1)
+    labels = torch.full((2, 10), -1, dtype=torch.int16)
+    labels[0, 0] = 1
+    seen = labels >= 0
+    setting, weights = config(kd_alpha=0.3), torch.full((2,), share)
+    whole = loss_sums(scores, labels, teacher, seen, setting)
+    part = loss_sums(scores, labels, teacher, seen, setting, weights)
+    expected = combine(whole, whole.hard_count, whole.soft_count, 0.3).item()
+    found = combine(part, part.hard_count, part.soft_count, 0.3).item()
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_balance_learns_what_the_priors_do_not_say() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
@@ -28,6 +29,10 @@ def test_stage_two_decays_on_plateaus_down_to_its_floor() -> None:
     assert learning_rate(FinetuneConfig(), 3, 1e-9) == 1e-6
 
 
+def test_a_rate_below_the_floor_is_not_raised_to_it() -> None:
+    assert learning_rate(FinetuneConfig(lr=5e-7), 3, 0.9) == 5e-7
+
+
 def test_a_constant_rate_stays() -> None:
     assert learning_rate(config(schedule="constant", lr=5e-4), 1.5) == 5e-4
 
@@ -38,7 +43,7 @@ def test_a_warm_up_as_long_as_the_run_ends_at_the_peak() -> None:
     assert learning_rate(setting, 2.0) == setting.lr_end
 
 
-def ended(accuracies: list[float], **settings: object) -> RunState:
+def ended(accuracies: Sequence[float | None], **settings: object) -> RunState:
     state = RunState()
     for accuracy in accuracies:
         state.end_epoch({}, accuracy, config(**settings))
@@ -54,6 +59,16 @@ def test_each_epoch_without_improvement_lowers_the_rate_by_a_tenth() -> None:
 def test_a_run_stops_after_its_patience() -> None:
     assert ended([0.5, 0.4, 0.4], patience=3, epochs=50).finished == ""
     assert ended([0.5, 0.4, 0.4, 0.4], patience=3, epochs=50).finished == EARLY_STOPPING
+
+
+def test_an_improvement_gives_a_run_its_whole_patience_again() -> None:
+    state = ended([0.5, 0.4, 0.4, 0.6, 0.5, 0.5], patience=3, epochs=50)
+    assert (state.finished, state.epochs_without) == ("", 2)
+
+
+def test_without_validation_songs_every_epoch_is_the_best_and_has_no_accuracy() -> None:
+    state = ended([None, None], patience=1, epochs=50)
+    assert (state.best_epoch, state.best_accuracy, state.finished) == (2, -1.0, "")
 
 
 def test_without_patience_a_run_goes_to_its_last_epoch() -> None:

@@ -58,3 +58,15 @@ def test_a_segment_that_is_not_augmented_stays_as_it_is(settings: dict[str, Any]
     assert torch.equal(mixed[~odd], plain[~odd])
     assert torch.equal(mixed[odd], heard(7, -2.0, **settings).features[odd])
     assert not torch.isclose(mixed[odd], plain[odd]).all((1, 2)).any()
+
+
+def test_padding_and_segments_without_a_teacher_have_none() -> None:
+    odd = torch.arange(8) % 2 == 1
+    soft = torch.zeros(8, FRAMES + 7, 170)
+    taught = replace(batch(7, -2.0), teacher=soft, has_teacher=odd)
+    found = to_tensors(taught, FrontEnd()).has_teacher
+    assert found is not None
+    assert found[odd, :FRAMES].all()
+    assert not found[odd, FRAMES:].any()
+    assert not found[~odd].any()
+    assert to_tensors(batch(7, -2.0), FrontEnd()).has_teacher is None

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -116,3 +116,14 @@ def test_every_setting_says_what_it_is(kind: type[TrainConfig]) -> None:
     for f in fields(kind):
         assert f.metadata["help"].endswith((".", "2e1d.")), f.name
     json.dumps(kind().to_dict())
+
+
+@pytest.mark.parametrize(("low", "high", "spare"), [(0, 0, 0), (-5, 6, 6), (-7, 2, 7), (0, 3, 3)])
+def test_spare_bins_are_needed_for_the_widest_shift(low: int, high: int, spare: int) -> None:
+    assert TrainConfig(pitch_low=low, pitch_high=high).spare_semitones == spare
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(AttributeError):
+        TrainConfig().lr = 1.0  # type: ignore[misc]
+    assert replace(TrainConfig(), lr=1.0).lr == 1.0

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from chordtool.errors import ChordtoolError, FormatError, UsageError
-from chordtool.files import atomic_write
+from chordtool.files import atomic_write, ignores_case, place_of
 from chordtool.formats import FormatOptions, load_format, render
 from chordtool.segments import Transcription
 from chordtool.transcriber import Transcriber
@@ -70,7 +70,7 @@ def plan(
 
     A recording found below a given folder keeps its place below it; any other is named by its
     stem alone. Where two recordings would become the same file, the first one has it and the
-    others fail.
+    others fail; names that differ in case only are the same on a disk that ignores it.
 
     Args:
         sources: the recordings.
@@ -86,23 +86,46 @@ def plan(
         raise UsageError("Two of the formats write files of the same name.")
     roots = [path for path in given if path.is_dir()]
     tasks: list[Task] = []
-    failed: list[Outcome] = []
-    taken: dict[Path, Path] = {}
     for source in sources:
-        below = next((source.relative_to(r) for r in roots if source.is_relative_to(r)), None)
-        name = "stdin" if str(source) == "-" else source.name
-        place = folder / (below or Path(name))
+        # A folder without recordings may have no name, as "." has none; it fails when it is opened.
+        name = "stdin" if str(source) == "-" else source.name or "folder"
+        place = folder / (_below(source, roots) or name)
         outputs = tuple(
             (name, place.with_name(place.stem + suffix)) for name, suffix in suffixes.items()
         )
-        other = next((taken[path] for _, path in outputs if path in taken), None)
-        if other is not None:
-            message = f"The results of {source} would have the names of those of {other}."
-            failed.append(Outcome(source, FAILED, message=message, hint="Use another -o folder."))
-            continue
-        taken.update({path: source for _, path in outputs})
         tasks.append(Task(source, outputs))
-    return tasks, failed
+    return _apart(tasks, folder)
+
+
+def _apart(tasks: Sequence[Task], folder: Path) -> tuple[list[Task], list[Outcome]]:
+    """The tasks whose files are theirs alone, and the failure of the others."""
+    targets = {str(path) for task in tasks for _, path in task.outputs}
+    alike = {target: target.casefold() for target in targets}
+    if len(set(alike.values())) == len(alike) or not ignores_case(folder):
+        alike = {target: target for target in targets}
+    apart: list[Task] = []
+    failed: list[Outcome] = []
+    taken: dict[str, Path] = {}
+    for task in tasks:
+        names = [alike[str(path)] for _, path in task.outputs]
+        other = next((taken[name] for name in names if name in taken), None)
+        if other is None:
+            taken.update(dict.fromkeys(names, task.source))
+            apart.append(task)
+            continue
+        message = f"The results of {task.source} would have the names of those of {other}."
+        failed.append(Outcome(task.source, FAILED, message=message, hint="Use another -o folder."))
+    return apart, failed
+
+
+def _below(source: Path, folders: Sequence[Path]) -> Path | None:
+    """The place of a recording below one of the folders; ``None`` if it is in none of them."""
+    for folder in folders:
+        if source != folder and source.is_relative_to(folder):
+            place = source.relative_to(folder)
+            if ".." not in place.parts:  # ../song.mp3 begins with the name of the folder "."
+                return place
+    return None
 
 
 def run(tasks: Sequence[Task], settings: Settings, n_jobs: int = 1) -> Iterator[Outcome]:
@@ -152,7 +175,7 @@ def write_files(found: Transcription, task: Task, options: FormatOptions) -> Non
         try:
             data = render(found, name, replace(options, audio=task.source, target=target))
             target.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(target) as file:
+            with atomic_write(place_of(target)) as file:
                 file.write(data)
         except OSError as error:
             failure = failure or FormatError(
@@ -180,6 +203,14 @@ def _left_to_do(task: Task, settings: Settings, recordings: Set[tuple[int, int]]
     existing = [path for _, path in task.outputs if path.exists()]
     if not existing:
         return task
+    special = next((path for path in existing if not path.is_file()), None)
+    if special is not None:
+        return Outcome(
+            task.source,
+            FAILED,
+            message=f"{special} cannot be written: it is no file but a folder, a pipe or a device.",
+            hint="Name a file with -o; - is standard output.",
+        )
     if settings.existing == "skip":
         missing = tuple(output for output in task.outputs if output[1] not in existing)
         return replace(task, outputs=missing) if missing else Outcome(task.source, SKIPPED)

@@ -10,7 +10,7 @@ from typing import Final
 
 from chordtool import vocabulary
 from chordtool.errors import FormatError, UsageError
-from chordtool.files import atomic_write
+from chordtool.files import atomic_write, place_of, require_regular
 from chordtool.formats import (
     FormatOptions,
     format_for_path,
@@ -88,18 +88,17 @@ def convert_file(
         format_name: the target's format, if its suffix does not say it.
         usual_format: the format where neither says it, since there is no target.
         options: what the caller asks of the format.
-        overwrite: replace a target that exists.
+        overwrite: replace a target that exists, or the file that it is a link to.
 
     Raises:
         UsageError: the target's format is unknown, the target is the source, a terminal cannot
             show the format, or a recording that is to be embedded is not named.
-        FormatError: the source cannot be read, or the target exists or cannot be written.
+        FormatError: the source cannot be read, or the target exists, is a pipe or a device, or
+            cannot be written.
         LabelError: the source has a label that is not a chord.
     """
-    if target is not None and target.exists() and source.exists() and target.samefile(source):
-        raise UsageError(f"{target} would be written over itself.", hint="Choose another name.")
-    if target is not None and target.exists() and not overwrite:
-        raise FormatError(f"{target} exists already.", hint="Use --overwrite, or another name.")
+    if target is not None:
+        _look_at_target(source, target, overwrite)
     options = options or FormatOptions()
     if format_name is None:
         format_name = usual_format if target is None else format_for_path(target).name
@@ -113,7 +112,7 @@ def convert_file(
     if target is None:
         return data
     try:
-        with atomic_write(target) as file:
+        with atomic_write(place_of(target)) as file:
             file.write(data)
     except OSError as error:
         raise FormatError(
@@ -121,6 +120,22 @@ def convert_file(
             hint="Choose a folder that exists and that you may write to.",
         ) from None
     return None
+
+
+def _look_at_target(source: Path, target: Path, overwrite: bool) -> None:
+    if not target.exists():
+        return
+    try:
+        require_regular(target)
+    except OSError as error:
+        raise FormatError(
+            f"{target} cannot be written: {error.strerror}.",
+            hint="Name a file; - is standard output.",
+        ) from None
+    if source.exists() and target.samefile(source):
+        raise UsageError(f"{target} would be written over itself.", hint="Choose another name.")
+    if not overwrite:
+        raise FormatError(f"{target} exists already.", hint="Use --overwrite, or another name.")
 
 
 def _look_for_audio(options: FormatOptions) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -25,6 +26,8 @@ Result = TypeVar("Result")
 
 _AHEAD: Final = 2
 """Tasks handed out for each worker: one in the works, one that waits for it."""
+_MOST_WORKERS: Final = 61 if sys.platform == "win32" else 1 << 16
+"""Windows waits for no more than that at once, and the pool refuses to have more."""
 _TIDY_SECONDS: Final = 10.0
 """For how long a pool that is given up may tidy up behind itself."""
 _WITHOUT_CLUSTER: Final = "Use fewer workers, or --jobs without --cluster."
@@ -89,11 +92,11 @@ class ProcessExecutor:
     """Worker processes on this machine, started afresh (no fork), one BLAS thread each.
 
     Args:
-        workers: how many.
+        workers: how many; on Windows, 61 at most.
     """
 
     def __init__(self, workers: int) -> None:
-        self.workers = workers
+        self.workers = min(workers, _MOST_WORKERS)
         self._pool: ProcessPoolExecutor | None = None
 
     def run(

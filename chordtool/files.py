@@ -8,7 +8,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -53,6 +53,32 @@ def sha256_of(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def place_of(path: Path) -> Path:
+    """The file that writing to a name changes: the one that a link names, or the name itself.
+
+    For names that the user chose; what a corpus or a run holds is not followed anywhere.
+
+    Raises:
+        OSError: a folder, a pipe or a device is there, or links lead in a circle.
+    """
+    with suppress(FileNotFoundError):
+        require_regular(path)
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def ignores_case(folder: Path) -> bool:
+    """Whether names that differ in case only are the same in a folder, which may not be there yet.
+
+    The answer is no where nothing can be written.
+    """
+    there = next((p for p in (folder, *folder.absolute().parents) if p.is_dir()), folder)
+    try:
+        with tempfile.NamedTemporaryFile(dir=there, prefix=_PART[0], suffix=_PART[1]) as file:
+            return there.joinpath(Path(file.name).name.upper()).exists()
+    except OSError:
+        return False
 
 
 @contextmanager

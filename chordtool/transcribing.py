@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from chordtool.audio import find_audio
-from chordtool.errors import UsageError
+from chordtool.errors import ChordtoolError, UsageError
 from chordtool.formats import FormatOptions, format_for_path, load_format, render, spare_terminal
 from chordtool.hearing import UnderWay
 from chordtool.transcriber import Transcriber
@@ -77,6 +77,23 @@ def existing_policy(skip: bool, overwrite: bool) -> str:
     return "skip" if skip else "overwrite" if overwrite else "fail"
 
 
+def for_stdout(request: Request) -> list[Path]:
+    """The recordings of a request that go to standard output.
+
+    Raises:
+        UsageError: there are several formats, or several recordings in a format for one, or a
+            terminal cannot show the format.
+    """
+    formats = request.for_stdout
+    many = len(formats) > 1
+    recordings = find_audio(request.sources)
+    if many or (len(recordings) > 1 and not load_format(formats[0]).joinable):
+        what = "formats" if many else "recordings"
+        raise UsageError(f"Several {what} need a place to go.", hint="Name a folder with -o DIR/.")
+    spare_terminal(formats[0])
+    return recordings
+
+
 def to_bytes(request: Request, stdin: BinaryIO, begun: UnderWay | None = None) -> bytes:
     """The one recording of a request in its one format, for standard output.
 
@@ -86,36 +103,66 @@ def to_bytes(request: Request, stdin: BinaryIO, begun: UnderWay | None = None) -
         begun: the request's recording, if it is one that is being decoded already.
 
     Raises:
-        UsageError: there are several recordings or formats, or a terminal cannot show the format.
+        UsageError: as :func:`for_stdout`.
         AudioError, ModelError, ModelUnavailableError, FormatError: as they happen.
     """
-    formats = request.for_stdout
-    many = len(formats) > 1
-    recordings = find_audio(request.sources)
-    if many or (len(recordings) > 1 and not load_format(formats[0]).joinable):
-        what = "formats" if many else "recordings"
-        raise UsageError(f"Several {what} need a place to go.", hint="Name a folder with -o DIR/.")
-    spare_terminal(formats[0])
-    transcriber = Transcriber(
+    (source,) = for_stdout(request)
+    encoded = begun if begun is not None and begun.source == source else None
+    return _document(request, _transcriber(request), source, encoded or _encoded(source, stdin))
+
+
+def to_stream(
+    request: Request, recordings: Sequence[Path], stdin: BinaryIO, stdout: BinaryIO
+) -> Iterator[batch.Outcome]:
+    """Write several recordings to standard output, each as soon as its chords are known.
+
+    Args:
+        request: what is wanted.
+        recordings: what :func:`for_stdout` gives.
+        stdin: read where a recording is ``-``.
+        stdout: where they go.
+
+    Yields:
+        What became of each; one that fails leaves nothing in the stream.
+
+    Raises:
+        ModelError, ModelUnavailableError, UsageError: the model cannot be used at all.
+    """
+    from chordtool import batch
+
+    transcriber = _transcriber(request)
+    for source in recordings:
+        try:
+            data = _document(request, transcriber, source, _encoded(source, stdin))
+        except ChordtoolError as error:
+            yield batch.Outcome(source, batch.FAILED, message=error.message, hint=error.hint)
+            continue
+        stdout.write(data)
+        stdout.flush()
+        yield batch.Outcome(source, batch.DONE)
+
+
+def _transcriber(request: Request) -> Transcriber:
+    return Transcriber(
         request.model,
         vocabulary=request.vocabulary,
         top=request.options.top,
         beats=request.beats,
     )
 
-    def encoded(source: Path) -> Path | BinaryIO | UnderWay:
-        if begun is not None and begun.source == source:
-            return begun
-        return stdin if str(source) == STANDARD_INPUT else source
 
-    return b"".join(
-        render(
-            transcriber.transcribe(encoded(source)),
-            formats[0],
-            replace(request.options, audio=source),
-        )
-        for source in recordings
-    )
+def _encoded(source: Path, stdin: BinaryIO) -> Path | BinaryIO:
+    return stdin if str(source) == STANDARD_INPUT else source
+
+
+def _document(
+    request: Request,
+    transcriber: Transcriber,
+    source: Path,
+    encoded: Path | BinaryIO | UnderWay,
+) -> bytes:
+    found = transcriber.transcribe(encoded)
+    return render(found, request.for_stdout[0], replace(request.options, audio=source))
 
 
 def plan(request: Request) -> tuple[list[batch.Task], list[batch.Outcome]]:
@@ -140,8 +187,8 @@ def plan(request: Request) -> tuple[list[batch.Task], list[batch.Outcome]]:
         return [batch.Task(recordings[0], ((name, target),))], []
     if target.exists() and not target.is_dir():
         raise UsageError(
-            f"{target} is a file, and there is more than one recording.",
-            hint="Name a folder with -o DIR/.",
+            f"{target} is a file, and the results go to a folder.",
+            hint="Name a folder with -o DIR/; the name of a file ends in its format: -o song.json.",
         )
     if not target.exists() and not request.output.endswith(FOLDER_ENDS):
         _refuse_file_name(target)

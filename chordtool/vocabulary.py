@@ -81,7 +81,6 @@ _MENDED: Final = {
     "m7": "min7",
     "M7": "maj7",
     "m6": "min6",
-    "min/maj7": "minmaj7",
     "mmaj7": "minmaj7",
     "dim7b": "dim7",
     "m7b5": "hdim7",

@@ -13,6 +13,8 @@ import pytest
 import soundfile
 
 from chordtool.audio import Limits, load
+from chordtool.audio.loading import decode
+from chordtool.audio.mono import MonoSignal
 from chordtool.errors import AudioError
 from tests.audio_errors import assert_a_clear_error
 from tests.clips import CODECS, SECONDS, encode, music
@@ -62,6 +64,36 @@ def test_a_header_that_lies_costs_nothing(tmp_path: Path) -> None:
         tracemalloc.stop()
 
 
+def test_a_length_that_nobody_stated_is_no_claim(tmp_path: Path) -> None:
+    """A FLAC file that was written to a pipe does not know how long it is."""
+    path = encode(tmp_path / "a.flac", music(1.0, 44_100), 44_100, *CODECS["flac"])
+    data = bytearray(path.read_bytes())
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)  # 36 bits of STREAMINFO: unknown
+    path.write_bytes(data)
+    limits = Limits(seconds=30)
+    assert len(data) > 1000 * limits.seconds, "large enough to hold more at a low rate"
+    tries: list[MonoSignal] = []
+
+    def make_signal(size: int, name: str) -> MonoSignal:
+        tries.append(MonoSignal(RATE, limits, size, name))
+        return tries[-1]
+
+    signal, facts = decode(path, make_signal, limits)
+    assert signal.seconds == 1.0
+    assert facts.decoder == "libsndfile"
+    assert len(tries) == 1
+
+
+def test_a_claim_that_is_not_believed_refuses_nothing(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.flac", music(1.0, 44_100), 44_100, *CODECS["flac"])
+    data = bytearray(path.read_bytes())
+    data[21] |= 0x0F
+    data[22:26] = b"\xff\xff\xff\xff"
+    path.write_bytes(data)
+    assert load(path, RATE, limits=Limits(seconds=30)).seconds == 1.0
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems count memory otherwise")
 def test_memory_holds_the_mono_signal_and_a_block(tmp_path: Path) -> None:
     """Two minutes of eight channels are 184 MB of float32; the signal is 11 MB."""
@@ -93,6 +125,15 @@ def test_nothing_at_all_is_an_error(tmp_path: Path) -> None:
     assert_a_clear_error(Path("a\0b.mp3"))
     (tmp_path / "dangling.mp3").symlink_to(tmp_path / "gone.mp3")
     assert_a_clear_error(tmp_path / "dangling.mp3")
+
+
+@pytest.mark.parametrize("name", ["song.lab", "song.jams", "Song.JSON"])
+def test_a_file_of_chords_is_for_convert(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("0.000\t1.000\tC\n")
+    with pytest.raises(AudioError, match="no audio") as raised:
+        load(tmp_path / name, RATE)
+    assert "chordtool convert" in raised.value.hint
+    assert "music player" not in raised.value.hint
 
 
 @pytest.mark.parametrize(

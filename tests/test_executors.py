@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from chordtool import executors
 from chordtool.errors import AudioError, ChordtoolError
 from chordtool.executors import (
     DaskExecutor,
@@ -234,3 +235,13 @@ def test_a_scheduler_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "distributed", dask)  # type: ignore[arg-type]
     with pytest.raises(ChordtoolError, match="no Dask scheduler at tcp://nowhere:1: timed out"):
         DaskExecutor("tcp://nowhere:1")
+
+
+def test_no_more_workers_than_the_system_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "_MOST_WORKERS", 2)
+    executor = ProcessExecutor(64)
+    try:
+        assert executor.workers == 2
+        assert sorted(result for _, result in executor.run(square, [2, 3])) == [4, 9]
+    finally:
+        executor.close()

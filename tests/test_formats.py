@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import sys
 import warnings
@@ -106,6 +107,23 @@ def test_any_title_can_be_written(name: str, kind: str) -> None:
         # Nothing of the title is taken for a line of its own.
         plain = render(replace(song, source="a", metadata={"artist": "a"}), name, FormatOptions())
         assert len(text.splitlines()) == len(plain.decode("utf-8").splitlines())
+
+
+@pytest.mark.parametrize("name", ["json", "jsonl"])
+@pytest.mark.parametrize(
+    "source", ["My  Song .mp3", " a", "x" * 400 + "/a.mp3", "a\nb", "a\x9b31m\u2028\u202eb"]
+)
+def test_programs_find_the_recording_by_the_path_that_was_given(name: str, source: str) -> None:
+    data = render(replace(SONG, source=source), name, FormatOptions())
+    assert json.loads(data)["source"] == source
+    plain = render(replace(SONG, source="a"), name, FormatOptions())
+    assert len(data.decode().splitlines()) == len(plain.decode().splitlines())
+    assert "\x9b" not in data.decode()
+
+
+def test_a_path_that_is_no_text_is_marked_as_such() -> None:
+    data = render(replace(SONG, source="caf\udce9.mp3"), "json", FormatOptions())
+    assert json.loads(data)["source"] == "caf\ufffd.mp3"
 
 
 def test_a_title_does_not_end_its_chordpro_directive() -> None:

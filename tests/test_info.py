@@ -61,3 +61,12 @@ def test_what_is_no_audio_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixt
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("error: ")
+
+
+def test_a_folder_is_no_recording_whatever_is_in_it(
+    tone: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["info", str(tone.parent)]) == ExitCode.SOME_FAILED
+    said = capsys.readouterr().err
+    assert "is a folder." in said
+    assert "without" not in said

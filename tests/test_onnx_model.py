@@ -276,6 +276,14 @@ def test_a_card_without_a_field_that_it_needs_says_which(field: str) -> None:
     assert caught.value.message == f"The model's card cannot be read: its {field} is missing."
 
 
+@pytest.mark.parametrize("score", ["0.9", None, True, [0.9], pytest.param(10**400, id="huge")])
+def test_a_card_whose_scores_are_no_numbers_is_refused(score: object) -> None:
+    document = json.loads(tiny_card().to_json())
+    document["metrics"] = {"validation": score}
+    with pytest.raises(ModelError, match="metrics"):
+        ModelCard.from_json(json.dumps(document))
+
+
 def test_a_card_that_is_refused_without_a_word_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(document: object) -> FrontEnd:
         raise ValueError

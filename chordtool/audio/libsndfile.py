@@ -12,6 +12,8 @@ from chordtool.audio.mono import BLOCK_SAMPLES, MonoSignal, SourceFacts, clean_t
 
 _UNREAD_BYTES: Final = 1 << 16
 """What may lie behind the last sample without casting doubt: tags, cover pictures, buffers."""
+_UNKNOWN_FRAMES: Final = (1 << 63) - 1
+"""What libsndfile answers where the header does not say, as in FLAC that came out of a pipe."""
 _DESCRIPTORS: Final = os.name == "posix"
 
 
@@ -49,7 +51,7 @@ def decode(file: BinaryIO, signal: MonoSignal) -> tuple[SourceFacts, bool]:
             title=clean_text(source.title),
             artist=clean_text(source.artist),
         )
-        claimed = source.frames
+        claimed = 0 if source.frames == _UNKNOWN_FRAMES else source.frames
         signal.expect(claimed, rate)
         buffer = np.empty((max(BLOCK_SAMPLES // channels, 1024), channels), np.float32)
         decoded = 0

@@ -20,6 +20,8 @@ from chordtool.types import Samples
 _CLEARLY_LONGER: Final = 0.1
 """Seconds. Less than this between two decoders is padding, and not worth a change."""
 _HINT: Final = "Play it in a music player: if that fails too, the file is damaged or no audio."
+_CHORD_SUFFIXES: Final = (".lab", ".jams", ".json")
+_CHORD_HINT: Final = "`chordtool convert` turns written chords into other formats."
 
 
 @dataclass(frozen=True)
@@ -215,8 +217,10 @@ class _Loader:
             if best and complete:
                 break
         if best is None:
+            chords = self._name.lower().endswith(_CHORD_SUFFIXES)
             raise AudioError(
-                f"{self._name} holds no audio that can be read.", hint=_HINT
+                f"{self._name} holds no audio that can be read.",
+                hint=_CHORD_HINT if chords else _HINT,
             ) from self._failure
         return best
 
@@ -226,8 +230,14 @@ class _Loader:
         Opus is the exception. libsndfile takes over twice the time for it, and gives up midway
         on files that FFmpeg wrote with long packets.
         """
-        self._file.seek(0)
-        head = self._file.read(64)
+        try:
+            self._file.seek(0)
+            head = self._file.read(64)
+        except OSError as error:
+            raise AudioError(
+                f"{self._name} cannot be read: {_reason(error)}.",
+                hint="Copy it elsewhere; if that fails too, its disk is damaged.",
+            ) from None
         if head.startswith(b"OggS") and b"OpusHead" in head:
             return _decode_with_ffmpeg, _decode_with_libsndfile
         return _decode_with_libsndfile, _decode_with_ffmpeg

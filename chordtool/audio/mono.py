@@ -96,14 +96,14 @@ class MonoSignal:
         self._rest: list[Samples] = []
 
     def expect(self, frames: int, rate: int) -> None:
-        """Make room for as many frames as the header claims, as far as it can be believed.
+        """Make room for as many frames as the header claims, if that can be believed.
 
         Raises:
             AudioError: the recording is longer than the limit.
         """
-        if frames <= 0 or rate <= 0:
+        if frames <= 0 or rate <= 0 or frames / rate > self._size / _MIN_BYTES_PER_SECOND:
             return
-        seconds = min(frames / rate, self._size / _MIN_BYTES_PER_SECOND)
+        seconds = frames / rate
         self._check_seconds(seconds)
         self._make_room(int(seconds * self.sample_rate) + 1)
 

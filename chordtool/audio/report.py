@@ -9,6 +9,8 @@ from typing import Any, Final
 import numpy as np
 
 from chordtool.audio.loading import load
+from chordtool.audio.mono import shown
+from chordtool.errors import AudioError
 
 _RATE: Final = 22_050
 
@@ -26,6 +28,11 @@ def report(path: Path) -> dict[str, Any]:
     Raises:
         AudioError: it cannot be decoded.
     """
+    if path.is_dir():  # whatever is in it
+        raise AudioError(
+            f"{shown(path)} is a folder.",
+            hint="Name one recording; chordtool transcribe takes folders.",
+        )
     recording = load(path, _RATE)
     facts = recording.facts
     peak = float(np.abs(recording.samples).max(initial=0.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from rich.console import Console
@@ -20,7 +21,9 @@ def stderr_console() -> Console:
 
 def printable(text: str) -> str:
     """File names and tags as a terminal may see them: no control characters, no lone surrogates."""
-    encoded = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    # Of lone surrogates, some stand for bytes of a file name; the others are half of a pair.
+    whole = re.sub("[\ud800-\udc7f\udd00-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
+    encoded = whole.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in encoded)
 
 
@@ -80,7 +83,9 @@ def _show_failures(console: Console, failures: list[Outcome]) -> None:
         for source, text in rows:
             console.print(f"{escape(source)}: {escape(text)}", soft_wrap=True)
         return
-    table = Table("recording", "what went wrong", title=f"{len(rows)} failed", box=None)
+    table = Table(title=f"{len(rows)} failed", box=None)
+    for heading in ("recording", "what went wrong"):
+        table.add_column(heading, overflow="fold")
     for source, text in rows:
         table.add_row(escape(source), escape(text))
     console.print(table)

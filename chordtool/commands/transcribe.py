@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -12,6 +12,8 @@ from chordtool.commands.choices import Spelling, Vocabulary, asked_for
 from chordtool.threads import one_blas_thread
 
 one_blas_thread()
+
+_FORMATS: Final = ["lab"]
 
 
 def transcribe(
@@ -35,16 +37,16 @@ def transcribe(
         ),
     ] = None,
     formats: Annotated[
-        list[str] | None,
+        list[str],
         typer.Option(
             "-f",
             "--format",
             metavar="NAME",
             help="lab, json, jsonl, csv, jams, midi, audacity, sonic-visualiser, chordpro, chart, "
-            r"srt, lrc, html, or a plug-in's; may be repeated.  \[default: lab]",
+            "srt, lrc, html, or a plug-in's; may be repeated.",
             autocompletion=completion.format_names,
         ),
-    ] = None,
+    ] = _FORMATS,
     model: Annotated[
         str,
         typer.Option(
@@ -70,16 +72,16 @@ def transcribe(
             autocompletion=completion.tracker_names,
         ),
     ] = "librosa",
-    top: Annotated[int, typer.Option(min=0, help="Alternatives a chord shows, at most.")] = 3,
+    top: Annotated[int, typer.Option(min=0, help="Alternatives of each chord, at most.")] = 3,
     spelling: Annotated[
         Spelling,
         typer.Option(help="Names of the black keys; default is the format's own way."),
     ] = Spelling.default,
     embed_audio: Annotated[
-        bool, typer.Option("--embed-audio", help="Put the recording into the page.")
+        bool, typer.Option("--embed-audio", help="Put the recording into the html page.")
     ] = False,
     jobs: Annotated[
-        int, typer.Option("-j", "--jobs", min=0, help="Worker processes; 0 is one a core.")
+        int, typer.Option("-j", "--jobs", min=0, help="Worker processes; 0: one for each core.")
     ] = 0,
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave recordings out whose files exist.")
@@ -109,7 +111,7 @@ def transcribe(
         from chordtool import transcribing
         from chordtool.formats import FormatOptions
 
-        named = tuple(formats or ())
+        named = tuple(formats)
         asked = asked_for(context, "formats")
         request = transcribing.Request(
             sources=tuple(sources),
@@ -123,11 +125,17 @@ def transcribe(
             options=FormatOptions(top=top, spelling=spelling.value, embed_audio=embed_audio),
             beats=beat_tracker if beats else None,
         )
-        if request.to_stdout:
+        recordings = transcribing.for_stdout(request) if request.to_stdout else []
+        if len(recordings) == 1:
             sys.stdout.buffer.write(transcribing.to_bytes(request, sys.stdin.buffer, begun))
             return
     from chordtool.commands.display import show_batch
 
+    if request.to_stdout:
+        streams = sys.stdin.buffer, sys.stdout.buffer
+        outcomes = transcribing.to_stream(request, recordings, *streams)
+        # Whoever reads the documents has no use for a count of them.
+        raise typer.Exit(show_batch(outcomes, total=len(recordings), quiet=True, verbose=verbose))
     tasks, failed = transcribing.plan(request)
     status = show_batch(
         transcribing.run(request, tasks, failed),

@@ -7,6 +7,7 @@ line, so that the songs of a folder fit one file.
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from chordtool.formats.reading import (
     seconds,
     tiled,
 )
-from chordtool.formats.text import clean, harte_labels, harte_spelling
+from chordtool.formats.text import clean, harte_labels, harte_spelling, well_formed
 from chordtool.segments import Alternative, Segment, Transcription
 from chordtool.spelling import Spelling, estimate_key
 from chordtool.vocabulary import VOCABULARIES, parse
@@ -30,6 +31,8 @@ KIND: Final = "chordtool-transcription"
 VERSION: Final = 1
 """Grows when a reader of the older version would misread the newer one."""
 MAX_ALTERNATIVES: Final = 1000
+_UNPRINTED: Final = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufffe\uffff]")
+"""What JSON text may hold as it is and a terminal, or a reader of lines, should not see."""
 
 
 def document_of(transcription: Transcription, options: FormatOptions) -> dict[str, Any]:
@@ -39,7 +42,7 @@ def document_of(transcription: Transcription, options: FormatOptions) -> dict[st
     return {
         "kind": KIND,
         "version": VERSION,
-        "source": clean(transcription.source),
+        "source": well_formed(transcription.source),
         "seconds": _rounded(transcription.seconds),
         "model": clean(transcription.model),
         "vocabulary": transcription.vocabulary,
@@ -80,7 +83,8 @@ def _rounded(value: float) -> float:
 def write_json(transcription: Transcription, options: FormatOptions) -> bytes:
     """The document, indented."""
     document = document_of(transcription, options)
-    return (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    return (_UNPRINTED.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n").encode()
 
 
 def write_jsonl(transcription: Transcription, options: FormatOptions) -> bytes:

@@ -21,9 +21,14 @@ def clean(text: str) -> str:
     characters and marks that turn the direction of what follows become blanks. At most 300
     characters are kept.
     """
-    text = re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text[: 2 * _LONGEST])
+    text = well_formed(text[: 2 * _LONGEST])
     safe = "".join(" " if _is_control(c) else c for c in text)
     return " ".join(safe.split())[:_LONGEST]
+
+
+def well_formed(text: str) -> str:
+    """Text that can be encoded: lone surrogates become U+FFFD, all else stays."""
+    return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
 
 
 def _is_control(character: str) -> bool:

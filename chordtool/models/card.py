@@ -119,6 +119,13 @@ class ModelCard:
             raise _broken("segment_frames is not a whole number from 1 to 100000")
         if not isinstance(self.training, dict) or not isinstance(self.metrics, dict):
             raise _broken("training or metrics is not an object")
+        if not all(map(_is_score, self.metrics.values())):
+            raise _broken("metrics are not all numbers")
+
+
+def _is_score(value: object) -> bool:
+    # A whole number may be too large for a float; NaN is what some scores of nothing are.
+    return isinstance(value, float) or (type(value) is int and abs(value) < 1 << 53)
 
 
 def _broken(why: str) -> ModelError:

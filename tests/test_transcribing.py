@@ -1,0 +1,75 @@
+"""What goes to standard output, and what a target means."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from chordtool import batch, transcribing
+from chordtool.cli import run
+from chordtool.errors import ExitCode, UsageError
+
+CLIP = Path(__file__).resolve().parents[1] / "examples/clip.mp3"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three recordings of which the second is none."""
+    for name in ("a.mp3", "c.mp3"):
+        shutil.copy(CLIP, tmp_path / name)
+    (tmp_path / "b.mp3").write_bytes(b"no music" * 100)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_broken_recording_takes_no_other_from_standard_output(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["transcribe", ".", "-f", "jsonl"]) == ExitCode.SOME_FAILED
+    shown = capfd.readouterr()
+    assert [json.loads(line)["source"] for line in shown.out.splitlines()] == ["a.mp3", "c.mp3"]
+    assert "b.mp3 holds no audio" in shown.err
+
+
+def test_nothing_is_said_where_nothing_failed(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["transcribe", "a.mp3", "c.mp3", "-f", "jsonl"]) == ExitCode.OK
+    assert capfd.readouterr().err == ""
+
+
+def test_what_is_known_is_written_at_once(folder: Path) -> None:
+    out = io.BytesIO()
+    request = transcribing.Request(sources=("a.mp3", "b.mp3", "c.mp3"), formats=("jsonl",))
+    recordings = transcribing.for_stdout(request)
+    outcomes = transcribing.to_stream(request, recordings, io.BytesIO(), out)
+    lines = []
+    for outcome in outcomes:
+        lines.append((outcome.source.name, outcome.status, out.getvalue().count(b"\n")))
+    assert lines == [
+        ("a.mp3", batch.DONE, 1),
+        ("b.mp3", batch.FAILED, 1),
+        ("c.mp3", batch.DONE, 2),
+    ]
+
+
+def test_standard_input_may_be_one_of_several(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = io.BytesIO()
+    request = transcribing.Request(sources=("-", "a.mp3"), formats=("jsonl",))
+    recordings = transcribing.for_stdout(request)
+    list(transcribing.to_stream(request, recordings, io.BytesIO(CLIP.read_bytes()), out))
+    assert [json.loads(line)["source"] for line in out.getvalue().splitlines()] == ["-", "a.mp3"]
+
+
+def test_a_file_that_is_there_is_no_folder(folder: Path) -> None:
+    (folder / "result").write_text("mine")
+    with pytest.raises(UsageError, match="result is a file") as raised:
+        transcribing.plan(transcribing.Request(sources=("a.mp3",), output="result"))
+    assert "more than one" not in raised.value.message
+    assert "-o DIR/" in raised.value.hint

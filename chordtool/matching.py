@@ -1,11 +1,15 @@
-"""Which file belongs to which, by name: labels to audio, labels to estimates."""
+"""Which file belongs to which, by name: labels to audio, to estimates, recordings to songs."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from chordtool.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -53,3 +57,32 @@ def match_by_name(
 
 def _place(path: Path, folder: Path) -> Path:
     return path.relative_to(folder).with_suffix("")
+
+
+def song_names(paths: list[Path], pattern: str | None) -> list[str]:
+    """Which song each file is a recording of.
+
+    The stem; where several files have the same stem, the folder's name is put before it. With a
+    pattern, its first group (or the whole match) in the stem, if it is found there and not empty.
+
+    Raises:
+        UsageError: the pattern is no regular expression.
+    """
+    try:
+        find: Callable[[str], Any] = re.compile(pattern).search if pattern else lambda _: None
+    except re.error as error:
+        raise UsageError(
+            f"--song-pattern is no regular expression: {error}.",
+            hint="For example '^([0-9]+)-' for files like 012-piano.flac.",
+        ) from None
+    counts = Counter(path.stem for path in paths)
+    names = []
+    for path in paths:
+        match = find(path.stem)
+        if match and (name := match[1] if match.re.groups else match[0]):
+            names.append(name)
+        elif counts[path.stem] > 1:
+            names.append(f"{path.parent.name}/{path.stem}")
+        else:
+            names.append(path.stem)
+    return names

@@ -27,10 +27,10 @@ from chordtool import audio
 from chordtool.decoding import Decoding, decode
 from chordtool.evaluation import METRICS
 from chordtool.export import export, export_run
+from chordtool.matching import song_names
 from chordtool.models.onnx import OnnxModel
 from chordtool.models.students import from_onnx
 from chordtool.models.windows import Windows
-from chordtool.training.sources import song_names
 from chordtool.types import Logits
 from chordtool.vocabulary import LARGE
 

@@ -113,6 +113,9 @@ def make_sandbox(folder: Path) -> dict[str, str]:
         "COLUMNS": "100",
         "NO_COLOR": "1",
         "OMP_NUM_THREADS": "1",
+        # Pages that show the paper's settings would train for hours.
+        "CHORDTOOL_DISTILL_EPOCHS": "1",
+        "CHORDTOOL_FINETUNE_EPOCHS": "1",
         # What the pages install comes into this folder, from this folder, and nowhere else.
         "PYTHONPATH": str(site),
         "PIP_TARGET": str(site),

@@ -36,7 +36,7 @@ else:
 
 NOT_RUN = {
     "pipx install .": "fetches from the registry what the program needs",
-    "pip install 'chordtool[cluster]'": "fetches packages from their registry",
+    "pip install '.[cluster]'": "fetches packages from their registry",
     "pip install -e '.[dev]' && pytest": "this is how the test itself was started",
     "chordtool models download btc": "fetches 12 MB from GitHub",
     "chordtool transcribe --model btc examples/clip.mp3": "needs the download before it",
@@ -44,7 +44,9 @@ NOT_RUN = {
 }
 """Commands that the pages show and no test runs, and why."""
 
-WITH_FIGURES = ("results", "reproduction", "models/default-training")
+WITH_FIGURES = (
+    "results", "reproduction", "models/default-training", "guides/repeat-the-paper",
+)  # fmt: skip
 """Pages whose tables have many columns."""
 WITH_EXAMPLES = [page for page in documented.pages() if documented.examples(page)]
 

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chordtool.matching import match_by_name
+import pytest
+
+from chordtool.errors import UsageError
+from chordtool.matching import match_by_name, song_names
 
 A, B = Path("labels"), Path("music")
 
@@ -50,3 +53,17 @@ def test_dots_in_names_are_part_of_them() -> None:
     assert found(["01. Song.lab"], ["01. Song.mp3", "01.mp3"])[0] == {
         "01. Song.lab": "01. Song.mp3"
     }
+
+
+def test_songs_are_named_by_stem_folder_or_pattern() -> None:
+    paths = [Path("a/01.mp3"), Path("b/01.mp3"), Path("c/hey.mp3")]
+    assert song_names(paths, None) == ["a/01", "b/01", "hey"]
+    versions = [Path("x/012-piano.wav"), Path("x/012-band.wav"), Path("x/odd.wav")]
+    assert song_names(versions, r"^(\d+)-") == ["012", "012", "odd"]
+    with pytest.raises(UsageError, match="regular expression"):
+        song_names(versions, "(")
+
+
+def test_a_stem_without_the_pattern_s_group_names_the_song_itself() -> None:
+    versions = [Path("x/012-piano.wav"), Path("x/012-band.wav"), Path("x/odd.wav")]
+    assert song_names(versions, r"^(\d+)?") == ["012", "012", "odd"]

@@ -9,6 +9,7 @@ from typing import Final
 
 from chordtool.audio import find_audio
 from chordtool.errors import ChordtoolError, UsageError
+from chordtool.evaluation.held_out import HeldOut
 from chordtool.formats import read_segments
 from chordtool.matching import Matches, match_by_name
 from chordtool.segments import Segment
@@ -57,7 +58,9 @@ def song_name(file: Path, folder: Path) -> str:
 
 
 def label_files(folder: Path) -> list[Path]:
-    """The chord files in a folder and below it, one for each song, sorted; hidden ones left out.
+    """The chord files in a folder and below it, one for each song, sorted.
+
+    Hidden ones are left out, and what is no file: to read a pipe may never end.
 
     Raises:
         UsageError: it is no folder, or there are none.
@@ -68,7 +71,10 @@ def label_files(folder: Path) -> list[Path]:
     for suffix in LABEL_SUFFIXES:
         for path in sorted(folder.rglob("*")):
             parts = path.relative_to(folder).parts
-            if path.suffix.lower() == suffix and not any(p.startswith(".") for p in parts):
+            hidden = any(p.startswith(".") for p in parts)
+            # A link to nothing is told of by whoever reads it.
+            is_file = path.is_file() or not path.exists()
+            if path.suffix.lower() == suffix and not hidden and is_file:
                 found.setdefault(path.with_suffix(""), path)
     if not found:
         raise UsageError(
@@ -78,16 +84,26 @@ def label_files(folder: Path) -> list[Path]:
     return sorted(found.values())
 
 
-def read_references(folder: Path) -> References:
+def read_references(folder: Path, held_out: HeldOut | None = None) -> References:
     """Read the ground truth of a folder; a file that cannot be used is a failure of its own.
+
+    Args:
+        folder: with chord files in it and below it.
+        held_out: the only songs that count; all of them if ``None``.
 
     Raises:
         UsageError: there is not one chord file that can be used.
     """
+    paths = label_files(folder)
+    if held_out is not None and not (paths := held_out.of(paths)):
+        raise UsageError(
+            f"{folder} has none of the songs that were put aside for testing.",
+            hint="Give the --labels that the run had, and its folder as --split.",
+        )
     segments: dict[str, tuple[Segment, ...]] = {}
     files: dict[str, Path] = {}
     failures: list[Failure] = []
-    for path in label_files(folder):
+    for path in paths:
         name = song_name(path, folder)
         try:
             segments[name], files[name] = _read_reference(path), path

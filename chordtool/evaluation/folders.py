@@ -12,13 +12,16 @@ from chordtool.evaluation.comparing import Comparison, compare
 from chordtool.evaluation.files import (
     Failure,
     References,
+    label_files,
     match_audio,
     read_estimates,
     read_references,
 )
+from chordtool.evaluation.held_out import read_held_out
 from chordtool.evaluation.scores import Scores, evaluate
 from chordtool.evaluation.transcribing import hear
 from chordtool.matching import Matches
+from chordtool.models import load_model
 from chordtool.segments import Segment
 
 Tell = Callable[[str, int, int], None]
@@ -37,6 +40,8 @@ class Request:
     """Folders of chord files."""
     audio: Path | None = None
     """Where the recordings are; beside the labels if ``None``."""
+    split: Path | None = None
+    """A run, or its ``split.json``, whose test songs alone are scored; all songs if ``None``."""
     vocabulary: str | None = None
     """Of the models; their own if ``None``."""
     n_jobs: int = 1
@@ -67,7 +72,9 @@ def evaluate_folders(request: Request, tell: Tell | None = None) -> Evaluation:
         raise UsageError(
             "There is nothing to evaluate.", hint="Name a --model, or a folder of --estimates."
         )
-    references = read_references(request.labels)
+    held_out = read_held_out(request.split) if request.split is not None else None
+    references = read_references(request.labels, held_out)
+    _require_systems(request)
     run = _Run(request, references, tell or (lambda name, done, total: None))
     for model in request.models:
         run.add_model(model)
@@ -77,8 +84,18 @@ def evaluate_folders(request: Request, tell: Tell | None = None) -> Evaluation:
         compare(run.systems),
         (*references.failures, *run.failures),
         {name: matches.alone for name, matches in run.matches.items() if matches.alone},
-        {name: matches.unused for name, matches in run.matches.items() if matches.unused},
+        # With a split, what is left out was asked to be.
+        {name: m.unused for name, m in run.matches.items() if m.unused and held_out is None},
     )
+
+
+def _require_systems(request: Request) -> None:
+    """Look whether all systems are there, before the first of them listens for an hour."""
+    for folder in request.estimates:
+        label_files(folder)
+    if len(request.models) > 1:
+        for model in request.models:
+            load_model(model)
 
 
 class _Run:

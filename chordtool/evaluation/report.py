@@ -21,7 +21,7 @@ from chordtool.evaluation.scores import (
     Scores,
     SongScore,
 )
-from chordtool.files import atomic_write
+from chordtool.files import atomic_write, place_of
 
 SCHEMA: Final = 1
 """Version of the document's layout."""
@@ -95,6 +95,16 @@ def to_csv(evaluation: Evaluation) -> str:
     return text.getvalue()
 
 
+def require_plot_name(path: Path) -> None:
+    """Refuse a name that :func:`write_plot` would not draw into.
+
+    Raises:
+        UsageError: its suffix is neither .svg nor .html.
+    """
+    if path.suffix.lower() not in (".svg", ".html"):
+        raise UsageError(f"{path} is no name for a plot.", hint="End it in .svg or .html.")
+
+
 def write_plot(evaluation: Evaluation, path: Path) -> None:
     """Draw the evaluation into an ``.svg`` file, or an ``.html`` file that shows it.
 
@@ -102,13 +112,12 @@ def write_plot(evaluation: Evaluation, path: Path) -> None:
         UsageError: the suffix is another one.
         FormatError: the file cannot be written.
     """
+    require_plot_name(path)
     picture = to_svg(evaluation.comparison)
     if path.suffix.lower() == ".html":
         picture = f'<!doctype html>\n<meta charset="utf-8">\n<title>Chords</title>\n{picture}'
-    elif path.suffix.lower() != ".svg":
-        raise UsageError(f"{path} is no name for a plot.", hint="End it in .svg or .html.")
     try:
-        with atomic_write(path, "w") as file:
+        with atomic_write(place_of(path), "w") as file:
             file.write(picture)
     except OSError as error:
         raise FormatError(

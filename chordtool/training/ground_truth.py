@@ -22,16 +22,16 @@ from chordtool import audio
 from chordtool.audio.signals import open_signals
 from chordtool.constantq import log_cqt
 from chordtool.corpus.ensemble import Ensemble
-from chordtool.errors import ChordtoolError, TrainingError
+from chordtool.errors import AudioError, ChordtoolError, TrainingError
 from chordtool.evaluation.files import label_files
 from chordtool.files import atomic_write, sha256_of
 from chordtool.formats import read_segments
 from chordtool.frontend import FrontEnd
-from chordtool.matching import Matches, match_by_name
+from chordtool.matching import Matches, match_by_name, song_names
 from chordtool.segments import Segment
 from chordtool.training import slices
 from chordtool.training.data import Source, Tell, Track
-from chordtool.training.sources import read_log_posteriors, song_names
+from chordtool.training.sources import read_log_posteriors
 from chordtool.types import Labels
 from chordtool.vocabulary import MASKED, class_of
 
@@ -227,12 +227,12 @@ def audio_digest(path: Path) -> str:
     """sha256 of a recording's bytes in hex digits.
 
     Raises:
-        TrainingError: it cannot be read.
+        AudioError: it cannot be read.
     """
     try:
         return sha256_of(path)
     except OSError as error:
-        raise TrainingError(f"{path} cannot be read: {error.strerror}.") from None
+        raise AudioError(f"{path} cannot be read: {error.strerror}.") from None
 
 
 def _metadata(path: Path) -> dict[str, Any] | None:

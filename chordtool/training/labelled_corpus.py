@@ -13,10 +13,10 @@ from typing import Final
 from chordtool.corpus import Corpus
 from chordtool.errors import TrainingError, UsageError
 from chordtool.evaluation.files import label_files
-from chordtool.matching import Matches, match_by_name
+from chordtool.matching import Matches, match_by_name, song_names
 from chordtool.training.data import Source, Track
 from chordtool.training.ground_truth import label_frames, read_labels
-from chordtool.training.sources import read_codes, song_names
+from chordtool.training.sources import read_codes
 
 _ROOT: Final = Path()
 
@@ -42,7 +42,7 @@ def corpus_labelled_source(
         labels: a folder of ``.lab``, ``.jams`` or ``.json`` files, in it and below it.
         corpus: with the features; its own labels are not used.
         name, weight: of the source.
-        song_pattern: as :func:`chordtool.training.sources.song_names` has it.
+        song_pattern: as :func:`chordtool.matching.song_names` has it.
 
     Raises:
         UsageError: ``labels`` is no folder, or there are no labels.

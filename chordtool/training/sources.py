@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +16,7 @@ from chordtool.corpus import Corpus
 from chordtool.corpus.recording import METADATA_KEY
 from chordtool.decoding import log_probabilities, viterbi
 from chordtool.errors import TrainingError, UsageError
+from chordtool.matching import song_names
 from chordtool.training import slices
 from chordtool.training.data import Source, Tell, Track, segment_starts
 from chordtool.types import Labels
@@ -126,35 +124,6 @@ def _posterior_step(path: Path) -> float:
     if not 0 < step < 100:
         raise slices.broken(path, "its posteriors have no sensible step")
     return step
-
-
-def song_names(paths: list[Path], pattern: str | None) -> list[str]:
-    """Which song each file is a recording of.
-
-    The stem; where several files have the same stem, the folder's name is put before it. With a
-    pattern, its first group (or the whole match) in the stem, if it is found there.
-
-    Raises:
-        UsageError: the pattern is no regular expression.
-    """
-    try:
-        find: Callable[[str], Any] = re.compile(pattern).search if pattern else lambda _: None
-    except re.error as error:
-        raise UsageError(
-            f"--song-pattern is no regular expression: {error}.",
-            hint="For example '^([0-9]+)-' for files like 012-piano.flac.",
-        ) from None
-    counts = Counter(path.stem for path in paths)
-    names = []
-    for path in paths:
-        match = find(path.stem)
-        if match:
-            names.append(match[1] if match.re.groups else match[0])
-        elif counts[path.stem] > 1:
-            names.append(f"{path.parent.name}/{path.stem}")
-        else:
-            names.append(path.stem)
-    return names
 
 
 def weights_for(names: tuple[str, ...], given: tuple[float, ...]) -> tuple[float, ...]:

@@ -99,7 +99,7 @@ def _empty(part: str, n_songs: int, given: dict[str, list[str]] | None) -> Train
 
 
 def read_split(path: str | None) -> dict[str, list[str]] | None:
-    """A split that was written down; ``None`` without a path.
+    """A split that was written down, in a file or in the folder of a run; ``None`` without a path.
 
     Raises:
         UsageError: the file is not one.
@@ -109,6 +109,8 @@ def read_split(path: str | None) -> dict[str, list[str]] | None:
     hint = "It is JSON like the split.json of a run: train, validation, test, lists of names."
     try:
         file = Path(path)
+        if file.is_dir():
+            file = file / "split.json"
         if file.stat().st_size > MAX_SPLIT_BYTES:
             raise ValueError
         document = json.loads(file.read_text(encoding="utf-8"))

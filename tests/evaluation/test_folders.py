@@ -4,6 +4,9 @@ import csv
 import io
 import json
 import os
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,7 +15,7 @@ import pytest
 import soundfile
 
 from chordtool.cli import run
-from chordtool.errors import UsageError
+from chordtool.errors import ModelUnavailableError, UsageError
 from chordtool.evaluation import Bootstrap, evaluate
 from chordtool.evaluation.folders import Request, evaluate_folders
 from chordtool.evaluation.report import to_csv, to_document, write_plot
@@ -49,6 +52,46 @@ def test_folders_score_what_their_segments_score(labels: Path, estimates: Path) 
     found = evaluate_folders(Request(labels, estimates=(estimates,), bootstrap=QUICK))
     assert found.comparison.systems["found"].intervals == expected.intervals
     assert found.failures == ()
+
+
+def test_of_a_run_only_its_test_songs_are_scored(labels: Path, estimates: Path) -> None:
+    run = labels.parent / "run"
+    run.mkdir()
+    (run / "split.json").write_text('{"train": ["one"], "validation": [], "test": ["three"]}')
+    for split in (run, run / "split.json"):
+        request = Request(labels, estimates=(estimates,), split=split, bootstrap=QUICK)
+        found = evaluate_folders(request)
+        assert [s.name for s in found.comparison.systems["found"].songs] == ["sub/three"]
+        assert found.unused == {}
+
+
+def test_test_songs_have_the_names_that_the_run_gave_them(labels: Path, estimates: Path) -> None:
+    run = labels.parent / "run"
+    run.mkdir()
+    (run / "split.json").write_text('{"train": ["e"], "test": ["o"]}')
+    (run / "config.json").write_text('{"song_pattern": "[eo]$"}')
+    found = evaluate_folders(Request(labels, estimates=(estimates,), split=run, bootstrap=QUICK))
+    assert [s.name for s in found.comparison.systems["found"].songs] == ["two"]
+
+
+@pytest.mark.parametrize("split", ['{"train": ["one"]}', '{"test": ["somebody else"]}'])
+def test_a_split_without_test_songs_here_is_a_sentence(
+    split: str, labels: Path, estimates: Path
+) -> None:
+    file = labels.parent / "split.json"
+    file.write_text(split)
+    with pytest.raises(UsageError, match="none of the songs"):
+        evaluate_folders(Request(labels, estimates=(estimates,), split=file))
+
+
+@pytest.mark.parametrize("config", ["", "[]", '{"song_pattern": 3}', '{"song_pattern": "("}'])
+def test_a_broken_configuration_beside_a_split_is_a_sentence(
+    config: str, labels: Path, estimates: Path
+) -> None:
+    (labels.parent / "split.json").write_text('{"test": ["one"]}')
+    (labels.parent / "config.json").write_text(config)
+    with pytest.raises(UsageError):
+        evaluate_folders(Request(labels, estimates=(estimates,), split=labels.parent))
 
 
 def test_what_has_no_partner_is_told(labels: Path, estimates: Path) -> None:
@@ -223,6 +266,10 @@ def test_a_plot_that_cannot_be_written_is_an_error(
 
     with pytest.raises(FormatError):
         write_plot(found, tmp_path / "missing/plot.svg")
+    (tmp_path / "device.svg").symlink_to("/dev/null")
+    with pytest.raises(FormatError, match="no file"):
+        write_plot(found, tmp_path / "device.svg")
+    assert (tmp_path / "device.svg").is_symlink()
 
 
 # -- the command ----------------------------------------------------------------------------
@@ -284,3 +331,55 @@ def test_every_number_of_a_song_is_finite_or_unknown(labels: Path, estimates: Pa
     for score in found.comparison.systems["found"].songs:
         assert np.all((score.metrics >= 0) & (score.metrics <= 1))
         assert score.confusion.sum() <= score.seconds + 1e-9
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_pipes_and_folders_among_labels_are_left_out(labels: Path, estimates: Path) -> None:
+    os.mkfifo(labels / "pipe.lab")
+    os.mkfifo(estimates / "one.jams")
+    (labels / "folder.lab").mkdir()
+    found = evaluate_folders(Request(labels, estimates=(estimates,), bootstrap=QUICK))
+    assert found.failures == ()
+    assert len(found.comparison.systems["found"].songs) == 3
+
+
+def test_names_that_are_no_text_are_shown_and_written(
+    labels: Path,
+) -> None:
+    if sys.platform != "linux":
+        pytest.skip("file names are text elsewhere")
+    (labels / "one.lab").rename(labels / os.fsdecode(b"caf\xe9.lab"))
+    odd = labels.with_name(os.fsdecode(b"[bold]\x1b[31m\xe9[-x]"))
+    labels.rename(odd)
+    call = [sys.executable, "-m", "chordtool", "evaluate", "--labels", odd, "--estimates", odd]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    shown = subprocess.run(call, check=True, env=environment, capture_output=True).stdout
+    assert b"[bold]" in shown
+    assert b"\x1b" not in shown
+    table = subprocess.run([*call, "--csv"], check=True, env=environment, capture_output=True)
+    assert b",caf\xe9," in table.stdout
+
+
+def test_scores_are_shown_though_the_plot_cannot_be_written(
+    labels: Path, estimates: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = ["evaluate", "--labels", str(labels), "--estimates", str(estimates), "--plot"]
+    assert run([*call, str(tmp_path / "missing" / "plot.svg")]) == 1
+    shown = capsys.readouterr()
+    assert "tetrads" in shown.out
+    assert "cannot be written" in shown.err
+
+
+def test_what_cannot_be_evaluated_is_said_before_models_listen(
+    labels: Path, recordings: Path, students: tuple[str, str], tmp_path: Path
+) -> None:
+    def heard(name: str, done: int, total: int) -> None:
+        raise AssertionError(f"{name} listens")
+
+    request = Request(labels, models=students, audio=recordings, bootstrap=QUICK)
+    with pytest.raises(UsageError, match="not a folder"):
+        evaluate_folders(replace(request, estimates=(tmp_path / "none",)), heard)
+    with pytest.raises(ModelUnavailableError):
+        evaluate_folders(replace(request, models=(*students, "nobody")), heard)
+    call = ["evaluate", "--labels", str(labels), "--audio", str(recordings), "--model", students[0]]
+    assert run([*call, "--plot", str(tmp_path / "plot.png")]) == 2

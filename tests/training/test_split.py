@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from chordtool.errors import TrainingError
-from chordtool.training.split import split_songs
+from chordtool.training.split import read_split, split_songs
 from tests.training.made import config, memory_source
 
 
@@ -61,3 +62,9 @@ def test_a_given_split_without_validation_is_one_sentence() -> None:
     with pytest.raises(TrainingError, match="The validation split is empty") as caught:
         split_songs([memory_source(5)], config(), {"validation": ["elsewhere"]})
     assert "split.json" in caught.value.hint
+
+
+def test_the_folder_of_a_run_has_a_split(tmp_path: Path) -> None:
+    (tmp_path / "split.json").write_text('{"validation": ["a"], "test": ["b"]}')
+    found = read_split(str(tmp_path))
+    assert found == read_split(str(tmp_path / "split.json")) == {"validation": ["a"], "test": ["b"]}

@@ -14,7 +14,7 @@ from chordtool.errors import CorpusError, TrainingError, UsageError
 from chordtool.frontend import FrontEnd
 from chordtool.training import slices
 from chordtool.training.data import Segments
-from chordtool.training.sources import corpus_source, read_codes, song_names, weights_for
+from chordtool.training.sources import corpus_source, read_codes, weights_for
 from chordtool.vocabulary import MASKED, N_CLASSES
 from tests.training.made import config, make_corpus
 
@@ -22,15 +22,6 @@ from tests.training.made import config, make_corpus
 def test_a_folder_that_is_no_corpus_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(CorpusError):
         corpus_source(tmp_path)
-
-
-def test_songs_are_named_by_stem_folder_or_pattern() -> None:
-    paths = [Path("a/01.mp3"), Path("b/01.mp3"), Path("c/hey.mp3")]
-    assert song_names(paths, None) == ["a/01", "b/01", "hey"]
-    versions = [Path("x/012-piano.wav"), Path("x/012-band.wav"), Path("x/odd.wav")]
-    assert song_names(versions, r"^(\d+)-") == ["012", "012", "odd"]
-    with pytest.raises(UsageError, match="regular expression"):
-        song_names(versions, "(")
 
 
 def test_weights_are_one_a_source() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from chordtool.errors import ModelError, UsageError
-from chordtool.files import atomic_write
+from chordtool.files import atomic_write, place_of
 from chordtool.models.card import CARD_KEY, ModelCard
 from chordtool.models.onnx import OnnxModel
 from chordtool.models.onnx_graphs import INPUT, OUTPUT, WRITERS, write_graph
@@ -68,7 +68,7 @@ def export_run(
     """
     if output.suffix != ".onnx":
         raise UsageError(f"{output} does not end in .onnx.", hint="Models are told by that.")
-    if output.is_dir() or not output.parent.is_dir():
+    if not output.parent.is_dir() or (output.exists() and not output.is_file()):
         raise UsageError(f"{output} is no place for a file.", hint="Name a file in a folder.")
     if output.exists() and not overwrite:
         raise UsageError(f"{output} is there already.", hint="Choose another name, or --overwrite.")
@@ -92,7 +92,7 @@ def export(module: nn.Module, card: ModelCard, output: Path) -> Export:
     Args:
         module: a student, as :func:`chordtool.models.students.build` makes it.
         card: its card.
-        output: the file; replaced if it is there.
+        output: the file, or a link to it; replaced if it is there.
 
     Raises:
         ModelError: there is no graph for the architecture, weights are not finite, or the model
@@ -102,7 +102,7 @@ def export(module: nn.Module, card: ModelCard, output: Path) -> Export:
     data = to_bytes(module, card)
     OnnxModel(data).prepare()
     difference = check_parity(module, card, data)
-    with atomic_write(output) as file:
+    with atomic_write(place_of(output)) as file:
         file.write(data)
     digest = hashlib.sha256(data).hexdigest()
     return Export(output, card, len(data), digest, difference)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -179,9 +180,13 @@ def test_the_command_exports_the_best_checkpoint_of_a_run(
     assert its_card.name == said["name"] == "ours"
     wanted = student("2e1d").state_dict()["classifier.weight"]
     assert torch.equal(module.state_dict()["classifier.weight"], wanted)
-    # It does not replace a file that is there, unless asked.
+    # It does not replace a file that is there, unless asked; a link to it stays one.
     assert cli.run(arguments) == ExitCode.USAGE
+    link = tmp_path / "link.onnx"
+    link.symlink_to(output)
+    arguments[3] = str(link)
     assert cli.run([*arguments, "--overwrite", "--last"]) == ExitCode.OK
+    assert link.is_symlink()
     wanted = student("2e1d", 1).state_dict()["classifier.weight"]
     assert torch.equal(from_onnx(output)[0].state_dict()["classifier.weight"], wanted)
 
@@ -194,6 +199,9 @@ def test_what_cannot_be_exported_is_said_in_one_sentence(run: Path, tmp_path: Pa
         export_run(run, tmp_path / "mine.pt")
     with pytest.raises(UsageError, match="no place"):
         export_run(run, tmp_path / "nowhere" / "mine.onnx")
+    os.mkfifo(tmp_path / "pipe.onnx")
+    with pytest.raises(UsageError, match="no place"):
+        export_run(run, tmp_path / "pipe.onnx", overwrite=True)
     with pytest.raises(UsageError, match="not the folder"):
         export_run(run / BEST, output, last=True)
     (run / BEST).write_bytes((run / BEST).read_bytes()[:1000])

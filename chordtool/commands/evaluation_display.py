@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,7 +39,9 @@ def show_tables(evaluation: Evaluation) -> None:
     comparison = evaluation.comparison
     systems = comparison.systems
     differences = comparison.differences()
-    headings = ["score, %", *systems, *(f"{name} - {comparison.baseline}" for name in differences)]
+    shown = {name: escape(printable(name)) for name in systems}
+    baseline = shown[comparison.baseline]
+    headings = ["score, %", *shown.values(), *(f"{shown[n]} - {baseline}" for n in differences)]
     rows = [
         [
             name,
@@ -50,8 +52,13 @@ def show_tables(evaluation: Evaluation) -> None:
     ]
     show_table(headings, rows)
     first = systems[comparison.baseline]
-    show_table(["quality, %", "minutes", *_quality_headings(systems)], _quality_rows(systems))
-    print(f"{len(first.songs)} songs, {first.seconds / 3600:.2f} h. Ranges: 95 %, over songs.")
+    show_table(
+        ["quality, %", "minutes", *_quality_headings(shown.values())], _quality_rows(systems)
+    )
+    star = " *: zero is outside the range." if differences else ""
+    print(
+        f"{len(first.songs)} songs, {first.seconds / 3600:.2f} h. Ranges: 95 %, over songs.{star}"
+    )
 
 
 def _percent(found: Interval) -> str:
@@ -72,8 +79,8 @@ def _gain(found: Interval) -> str:
     return f"{text} [{100 * found.low:+.2f}, {100 * found.high:+.2f}]{sure}"
 
 
-def _quality_headings(systems: dict[str, Scores]) -> list[str]:
-    return [heading for name in systems for heading in (name, "heard instead")]
+def _quality_headings(names: Iterable[str]) -> list[str]:
+    return [heading for name in names for heading in (name, "heard instead")]
 
 
 def _quality_rows(systems: dict[str, Scores]) -> list[list[str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 from chordtool.commands.display import stderr_console
@@ -23,15 +25,21 @@ def show_outcome(outcome: Outcome, folder: Path) -> ExitCode:
     Returns:
         the exit status: whether there were recordings that could not be used.
     """
+    if outcome.leads:
+        _show(outcome, folder)
+    return ExitCode.SOME_FAILED if outcome.failures else ExitCode.OK
+
+
+def _show(outcome: Outcome, folder: Path) -> None:
     console = stderr_console()
     if outcome.best_epoch:
         console.print(f"Ended ({outcome.finished}); {_best(outcome)}.")
-        print(folder / "best.safetensors")
+        # As bytes: the name of a folder need not be text.
+        sys.stdout.buffer.write(os.fsencode(f"{folder / 'best.safetensors'}{os.linesep}"))
     else:
         console.print(f"Ended ({outcome.finished}) before the first epoch was over.")
     if outcome.failures:
         show_failures(console, outcome.failures)
-    return ExitCode.SOME_FAILED if outcome.failures else ExitCode.OK
 
 
 def _best(outcome: Outcome) -> str:

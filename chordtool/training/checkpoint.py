@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from chordtool.errors import ModelError, TrainingError
-from chordtool.files import atomic_write
+from chordtool.files import atomic_write, read_bounded
 from chordtool.models.card import CARD_KEY, ModelCard
 from chordtool.training.optimisers import empty_slots
 
@@ -77,10 +77,9 @@ def load_checkpoint(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     hint = "Use a checkpoint of `chordtool distill` or `chordtool finetune`."
     try:
-        with path.open("rb") as file:
-            start = file.read(9)
         if path.stat().st_size > MAX_CHECKPOINT_BYTES:
             raise ModelError(f"{path} is too large for a checkpoint.", hint=hint)
+        data = read_bounded(path, MAX_CHECKPOINT_BYTES)
     except OSError as error:
         raise ModelError(
             f"The checkpoint {path} cannot be read: {error.strerror}.", hint=hint
@@ -88,16 +87,17 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     if path.suffix == ".onnx":
         raise ModelError(f"{path} is an exported model, not a checkpoint.", hint=hint)
     # A safetensors file begins with a length, whose bytes may look like anything, and then "{".
-    if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
+    if data[8:9] != b"{" and (data[:2] == b"PK" or data[:1] == b"\x80"):
         raise ModelError(
             f"{path} is a pickle, which could run code when it is loaded; it was not opened.",
             hint=hint,
         )
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, RuntimeError):
+        # From its bytes: safetensors opens no file whose name is not text.
+        tensors = load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        metadata = {str(k): str(v) for k, v in (header.get("__metadata__") or {}).items()}
+    except (SafetensorError, ValueError, LookupError, AttributeError, AssertionError, RuntimeError):
         raise ModelError(f"{path} is truncated, or no safetensors file.", hint=hint) from None
     wanted = metadata.pop(HASH_KEY, None)
     if wanted is not None and wanted != _hash(tensors, metadata):

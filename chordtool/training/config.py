@@ -23,7 +23,7 @@ CONFIG_SCHEMA: Final = 1
 class TrainConfig:
     """What both stages have in common."""
 
-    student: str = setting("btc", "Architecture of the student: btc or 2e1d.")
+    student: str = setting("btc", "Architecture of the student: btc or 2e1d.", metavar="NAME")
 
     # Loss
     loss: str = setting(
@@ -115,13 +115,15 @@ class TrainConfig:
     )
     split: str | None = setting(
         None,
-        "JSON file with lists of song names: train, validation, test.",
+        "A run whose split is taken, or a JSON file with lists of song names: train, validation, "
+        "test.",
+        metavar="RUN|FILE",
         panel="Data",
         run_only=True,
     )
     song_pattern: str | None = setting(
         None, "Regular expression; its first group in a file's stem names the song, so that "
-        "versions of one song stay in one split.", panel="Data",
+        "versions of one song stay in one split.", metavar="REGEX", panel="Data",
     )  # fmt: skip
     epoch_segments: int = setting(
         0, "Segments of an epoch, drawn anew for each; 0 is all.", low=0, high=1 << 40, panel="Data"
@@ -171,7 +173,9 @@ class TrainConfig:
         "", "Licence of the weights for their card, an SPDX identifier.",
         panel="Running", run_only=True,
     )  # fmt: skip
-    device: str = setting("auto", "auto, cpu, cuda or mps.", panel="Running", run_only=True)
+    device: str = setting(
+        "auto", "auto, cpu, cuda or mps.", metavar="NAME", panel="Running", run_only=True
+    )
     precision: str = setting(
         "auto", "auto (bfloat16 or float16 on a GPU, float32 elsewhere), or one of them; bfloat16 "
         "is faster on processors that compute in it, too.",
@@ -246,14 +250,20 @@ class DistillConfig(TrainConfig):
     """Stage 1: a student learns a teacher's labels of unlabelled audio."""
 
     corpus: tuple[str, ...] = setting(
-        (), "Labelled corpora; a folder of audio is labelled first.", panel="Input", run_only=True
+        (),
+        "A labelled corpus, or a folder of audio, which is labelled first; may be repeated.",
+        metavar="CORPUS|DIR",
+        panel="Input",
+        run_only=True,
     )
     weight: tuple[float, ...] = setting(
-        (), "How often each corpus is seen in an epoch, in their order.", panel="Input"
+        (),
+        "How often a corpus is seen in an epoch; once for each --corpus, in their order.",
+        panel="Input",
     )
     teacher: tuple[str, ...] = setting(
-        (), "Who labels a folder of audio first, several are averaged; lv if not given.",
-        panel="Input", run_only=True,
+        (), "Who labels a folder of audio; repeat it for several, which are averaged. lv if not "
+        "given.", metavar="NAME|FILE.onnx", panel="Input", run_only=True,
     )  # fmt: skip
     weigh_by_agreement: bool = setting(
         False, "Count recordings by how far several teachers agree on them.", panel="Loss"
@@ -270,26 +280,35 @@ class FinetuneConfig(TrainConfig):
 
     student: str = setting(
         "default", "The student to start from: a run, a checkpoint, an ONNX file or a model's name;"
-        " with --from-scratch the architecture: btc or 2e1d.",
+        " with --from-scratch the architecture: btc or 2e1d.", metavar="RUN|FILE|NAME",
     )  # fmt: skip
-    labels: tuple[str, ...] = setting((), "Folders of ground truth.", panel="Input", run_only=True)
+    labels: tuple[str, ...] = setting(
+        (), "A folder of ground truth; may be repeated.",
+        metavar="DIR", panel="Input", run_only=True,
+    )  # fmt: skip
     audio: tuple[str, ...] = setting(
-        (), "Folders of the audio, in the order of --labels; beside the labels if not given. A "
-        "labelled corpus will do: features and posteriors are then its own.",
-        panel="Input", run_only=True,
+        (), "Folder of the audio, once for each --labels, in their order; beside the labels if not "
+        "given. A labelled corpus will do: features and posteriors are then its own.",
+        metavar="DIR|CORPUS", panel="Input", run_only=True,
     )  # fmt: skip
     weight: tuple[float, ...] = setting(
-        (), "How often each folder of labels is seen in an epoch, in their order.", panel="Input"
+        (),
+        "How often a folder of labels is seen in an epoch; once for each --labels, in their order.",
+        panel="Input",
     )
     replay: tuple[str, ...] = setting(
-        (), "Corpora with a teacher's labels to mix in.", panel="Input", run_only=True
+        (),
+        "A corpus with a teacher's labels to mix in; may be repeated.",
+        metavar="CORPUS",
+        panel="Input",
+        run_only=True,
     )
     replay_share: float = setting(
         0.3, "Share of the segments that come from --replay.", low=0.0, high=0.99, panel="Input"
     )
     teacher: tuple[str, ...] = setting(
-        (), "Teacher for --kd-alpha, several are averaged; the student's own if not given.",
-        panel="Loss",
+        (), "Teacher for --kd-alpha; repeat it for several, which are averaged. The student's own "
+        "if not given.", metavar="NAME|FILE.onnx", panel="Loss",
     )  # fmt: skip
     kd_on: str = setting(
         "all", "Which recordings have the teacher: all, or those of --replay alone, whose corpora "
@@ -308,7 +327,7 @@ class FinetuneConfig(TrainConfig):
     )
     cache: str | None = setting(
         None, "Folder for features and posteriors; in the run's folder if not given.",
-        panel="Input", run_only=True,
+        metavar="DIR", panel="Input", run_only=True,
     )  # fmt: skip
 
     kd_alpha: float = setting(

@@ -7,13 +7,20 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
-from chordtool.errors import UsageError
+from chordtool.errors import TrainingError, UsageError, first_line
 from chordtool.training.config import TrainConfig
+
+MEETING: Final = timedelta(minutes=5)
+"""How long processes wait for each other to come."""
+_PREPARATION: Final = timedelta(days=2)
+"""How long they wait for one that works: the first computes features, which can take hours."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +67,9 @@ def place(config: TrainConfig) -> Iterator[Place]:
 
     Raises:
         UsageError: the device is not there, or the batch cannot be shared evenly.
+        TrainingError: the other processes cannot be reached, or one of them has ended.
     """
-    world, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
+    world, local = _told("WORLD_SIZE", 1, least=1), _told("LOCAL_RANK", 0, least=0)
     if config.batch_size % world:
         raise UsageError(
             f"A batch of {config.batch_size} cannot be shared by {world} processes.",
@@ -76,13 +84,51 @@ def place(config: TrainConfig) -> Iterator[Place]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    # The others wait while the first computes features, which can take hours.
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=timedelta(days=2))
+    _meet("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Place(device, precision, dist.get_rank(), world)
+    except RuntimeError as error:
+        # Of gloo's errors only the text tells whose they are.
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error).lower():
+            raise
+        raise TrainingError(
+            "Another process of the run has ended, and this one cannot go on alone.",
+            hint="What it said tells why.",
+        ) from None
     finally:
         dist.destroy_process_group()
+
+
+def _told(name: str, usual: int, *, least: int) -> int:
+    """A number that torchrun puts into the environment.
+
+    Raises:
+        UsageError: it is none, or less than it can be.
+    """
+    text = os.environ.get(name) or str(usual)
+    if not text.isdecimal() or int(text) < least:
+        raise UsageError(
+            f"{name} is {text!r} in the environment.", hint=f"torchrun sets it; else, unset {name}."
+        )
+    return int(text)
+
+
+def _meet(backend: str) -> None:
+    """Join the other processes.
+
+    Raises:
+        TrainingError: they cannot be reached.
+    """
+    try:
+        store, rank, world = next(rendezvous("env://", timeout=MEETING))
+        dist.init_process_group(
+            backend, store=store, rank=rank, world_size=world, timeout=_PREPARATION
+        )
+    except (ValueError, RuntimeError) as error:
+        raise TrainingError(
+            f"The other processes of the run cannot be reached: {first_line(error)}",
+            hint="torchrun starts all of them; for one process alone, unset WORLD_SIZE.",
+        ) from None
 
 
 def _device(wanted: str, local: int) -> torch.device:
@@ -92,7 +138,7 @@ def _device(wanted: str, local: int) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(wanted)
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).tolist()  # there are devices that only know shapes
     except (RuntimeError, AssertionError, NotImplementedError):
         raise UsageError(
             f"There is no device {wanted!r} here.", hint="Choose auto, cpu, cuda or mps."

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from chordtool.commands.display import printable
 from chordtool.errors import UsageError
 from chordtool.files import atomic_write
 
@@ -69,7 +70,8 @@ class Display:
         self._spoke = 0.0
 
     def message(self, text: str) -> None:
-        self._console.print(text, markup=False, soft_wrap=True)
+        # It may name files, whose names may hold what a terminal obeys.
+        self._console.print(printable(text), markup=False, soft_wrap=True)
 
     def prepared(self, done: int, total: int) -> None:
         if done == total or time.monotonic() - self._spoke >= self.PLAIN_SECONDS:
@@ -80,9 +82,9 @@ class Display:
         line = (
             f"epoch {numbers['epoch'] + 1:.0f}/{numbers['epochs']:.0f}  "
             f"batch {numbers['batch']:.0f}/{numbers['batches']:.0f}  "
+            f"{clock(numbers['left'])} left  "
             f"loss {numbers['loss']:.4f}  accuracy {numbers['accuracy']:.2%}  "
-            f"lr {numbers['lr']:.2e}  {numbers['rate']:.0f} segments/s  "
-            f"{clock(numbers['left'])} left"
+            f"lr {numbers['lr']:.2e}  {numbers['rate']:.0f} segments/s"
         )
         if not self._console.is_terminal:
             if time.monotonic() - self._spoke >= self.PLAIN_SECONDS:

@@ -152,7 +152,7 @@ def execute(
         listener.message("Judging the best checkpoint.")
         report(folder, config, outcome, split)
     place.wait()
-    return outcome
+    return replace(outcome, leads=place.leads)
 
 
 def _strangers(given: dict[str, list[str]], sources: Sequence[Source]) -> list[str]:

@@ -12,6 +12,8 @@ from typing import Any, Final
 from chordtool.errors import UsageError
 
 RUN_ONLY: Final = "run_only"
+_MOST: Final = 1 << 1000
+"""Beyond it, a whole number may be more than a float can hold."""
 
 
 def setting(
@@ -21,13 +23,18 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] = (),
+    metavar: str | None = None,
     panel: str = "Method",
     run_only: bool = False,
 ) -> Any:
-    """A field with its help text and range; ``run_only`` ones may change when a run goes on."""
+    """A field with its help text and range; ``run_only`` ones may change when a run goes on.
+
+    ``metavar`` is what help shows for the value; a kind of number, or ``NAME`` for one of the
+    choices, if it is not given.
+    """
     metadata = {
         "help": help, "low": low, "high": high, "choices": choices,
-        "panel": panel, RUN_ONLY: run_only,
+        "metavar": metavar or ("NAME" if choices else None), "panel": panel, RUN_ONLY: run_only,
     }  # fmt: skip
     return field(default=default, metadata=metadata)
 
@@ -46,7 +53,7 @@ def checked(name: str, value: Any, hint: Any, metadata: Any) -> Any:
             raise UsageError(f"{option} is not a list.")
         return tuple(checked(name, item, inner, {}) for item in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) < _MOST else math.inf
     if isinstance(value, Path) and hint is str:
         value = str(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):

@@ -118,6 +118,8 @@ class Outcome:
     card: ModelCard
     failures: tuple[tuple[str, str], ...] = ()
     """Recordings that could not be used, and why."""
+    leads: bool = True
+    """Whether this process is the one of the run that speaks."""
 
 
 def _is_figure(value: object) -> bool:

@@ -259,6 +259,14 @@ def test_a_recording_that_cannot_be_decoded_is_left_out_and_told(tmp_path: Path)
     assert [p.name for p in failed] == ["song-1.wav"]
 
 
+def test_a_recording_that_is_gone_meanwhile_is_left_out_and_told(tmp_path: Path) -> None:
+    make_songs(tmp_path / "s", n=2, seconds=0.5)
+    found = match(tmp_path / "s")
+    (tmp_path / "s" / "song-1.wav").unlink()
+    _, failed = labelled_source(found, Cache(tmp_path / "c"), FrontEnd(), name="s")
+    assert [p.name for p in failed] == ["song-1.wav"]
+
+
 def test_no_recording_that_can_be_decoded_is_one_sentence(tmp_path: Path) -> None:
     make_songs(tmp_path / "s", n=1, seconds=0.5)
     (tmp_path / "s" / "song-0.wav").write_bytes(b"no audio at all")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +46,21 @@ def test_weights_and_card_come_back(tmp_path: Path) -> None:
         other = Toy()
         checkpoint.load_weights(other, card, weights, "btc")
         assert torch.equal(other.a.weight, toy.a.weight)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
+def test_a_folder_whose_name_is_no_text_holds_checkpoints_too(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    checkpoint.save_checkpoint(folder / "best.safetensors", Toy().state_dict(), CARD)
+    assert checkpoint.load_checkpoint(folder)[0] == CARD
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_is_no_checkpoint(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    with pytest.raises(ModelError, match="no file"):
+        checkpoint.load_checkpoint(tmp_path / "pipe.safetensors")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -8,11 +9,18 @@ from types import ModuleType
 import pytest
 
 from chordtool.cli import run
+from chordtool.commands.training_display import show_outcome
 from chordtool.errors import ExitCode, UsageError
+from chordtool.frontend import FrontEnd
+from chordtool.models.card import ModelCard
+from chordtool.training.config import DistillConfig
 from chordtool.training.progress import Display, TensorBoard, clock
+from chordtool.training.state import Outcome, RunState
 from tests.training.made import SMALL, make_corpus, make_songs
 
 TINY = {**SMALL, "batch_size": 3, "segment_frames": 6, "stride": 6, "epochs": 1}
+
+CARD = ModelCard("x", "btc", FrontEnd())
 
 
 def options(**settings: object) -> list[str]:
@@ -121,6 +129,39 @@ def test_every_setting_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
         assert {"--config", "--output", "--overwrite", "--tensorboard"} <= known
 
 
+@pytest.mark.parametrize(
+    ("command", "metavars"),
+    [
+        ("distill", {"--corpus": "CORPUS|DIR", "--teacher": "NAME|FILE.onnx", "--student": "NAME",
+                     "--split": "RUN|FILE", "--loss": "NAME", "--song-pattern": "REGEX"}),
+        ("finetune", {"--student": "RUN|FILE|NAME", "--labels": "DIR", "--audio": "DIR|CORPUS",
+                      "--replay": "CORPUS", "--cache": "DIR", "--teacher": "NAME|FILE.onnx",
+                      "--split": "RUN|FILE", "--device": "NAME"}),
+    ],
+)  # fmt: skip
+def test_help_says_what_an_option_takes(
+    command: str, metavars: dict[str, str], capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run([command, "--help"]) == ExitCode.OK
+    shown = capsys.readouterr().out
+    for option, metavar in metavars.items():
+        assert re.search(rf"{option} +{re.escape(metavar)} ", shown), option
+    assert re.search(r"--lr .*\[default: (0\.0003|1e-05)\]", shown)
+    texts = [line for line in shown.splitlines() if "<str>" in line or "TEXT" in line]
+    assert all("--licence" in line for line in texts), texts
+
+
+def test_a_default_that_is_given_wins_over_the_settings_of_a_run(
+    corpus: Path, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    run(["distill", "--corpus", str(corpus), "-o", str(first), *options(lr=0.002)])
+    assert run(["distill", "--config", str(first), "--lr", "0.0003", "-o", str(second)]) == 0
+    assert json.loads((second / "config.json").read_text())["lr"] == DistillConfig().lr
+
+
 def test_plain_output_has_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     display = Display()
     display.message("Training [on] 3")
@@ -134,6 +175,28 @@ def test_plain_output_has_no_control_characters(capsys: pytest.CaptureFixture[st
     assert "epoch 1/2" in err
     assert "25.00%" in err
     assert "1:01:40 left" in err
+
+
+def test_names_of_files_reach_the_terminal_without_control_characters(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Display().message("1 label files have no audio: \x1b[31mevil\udce9.lab")
+    err = capsys.readouterr().err
+    assert "\x1b" not in err
+    assert "[31mevil" in err
+
+
+def test_one_of_several_processes_speaks_for_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = RunState(best_epoch=1)
+    failed = (("song.wav", "It is empty."),)
+    for leads in (True, False):
+        outcome = Outcome("all epochs", 0.5, 1, state, CARD, failed, leads=leads)
+        assert show_outcome(outcome, tmp_path) == ExitCode.SOME_FAILED
+        out, err = capsys.readouterr()
+        assert out == (f"{tmp_path / 'best.safetensors'}\n" if leads else "")
+        assert ("1 failed" in err) == leads
 
 
 def test_time_is_shown_in_hours_minutes_and_seconds() -> None:

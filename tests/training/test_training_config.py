@@ -76,7 +76,8 @@ def test_a_file_of_the_other_command_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text", ["", "[]", "{", "null", '{"lr": "fast"}', '{"lr": NaN}', '{"schema": 99}',
-             '{"epochs": 1.5}', '{"corpus": "x"}', '{"corpus": [3]}', "[" * 100_000]
+             '{"epochs": 1.5}', '{"corpus": "x"}', '{"corpus": [3]}', "[" * 100_000,
+             f'{{"lr": 1{"0" * 400}}}']
 )  # fmt: skip
 def test_a_broken_file_is_one_sentence(tmp_path: Path, text: str) -> None:
     file = tmp_path / "config.json"

@@ -69,7 +69,7 @@ COMMANDS: Final[dict[str, Command]] = {
         "Turn written chords into another format, key or vocabulary.",
         _SONGS,
     ),
-    "info": Command("chordtool.commands.info", "Show what a recording is and holds.", _SONGS),
+    "info": Command("chordtool.commands.info", "Show what is in a recording.", _SONGS),
     "models": Command(
         "chordtool.commands.models", "List models, fetch and check their weights.", _PROGRAM
     ),

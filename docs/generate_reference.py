@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from chordtool.errors import ExitCode
 from chordtool.parser import COMMANDS, whole_program
+from chordtool.settings import as_text
 
 PAGE: Final = Path(__file__).parent / "reference" / "cli.md"
 
@@ -116,7 +117,7 @@ def _item(names: str, parameter: Any) -> str:
     if found := re.search(r"\s*\\\[default: (.+)\]$", text):
         text, default = text[: found.start()], found[1]
     elif parameter.show_default is not False and not _is_nothing(parameter.default):
-        default = str(getattr(parameter.default, "value", parameter.default))
+        default = as_text(getattr(parameter.default, "value", parameter.default))
     parts = [f"- `{names}`:", text]
     if parameter.param_type_name == "option" and parameter.required:
         parts.append("Required.")

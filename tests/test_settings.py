@@ -14,8 +14,10 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from chordtool import cli, parser, settings
+from chordtool.corpus.request import Request
 from chordtool.errors import ExitCode, UsageError
 from chordtool.settings import Setting
+from chordtool.training.config import DistillConfig, FinetuneConfig
 
 KNOWN = ("sing", "choir")
 SEEN: list[dict[str, object]] = []
@@ -286,6 +288,20 @@ def test_config_shows_what_differs_and_all_on_request(
     assert cli.run(["config", "--all", "--json"]) == ExitCode.OK
     everything = json.loads(capsys.readouterr().out)["settings"]
     assert "transcribe.model" in {setting["name"] for setting in everything}
+
+
+def test_config_shows_the_defaults_that_a_call_would_have(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.run(["config", "--all", "--json"]) == ExitCode.OK
+    shown = {s["name"]: s for s in json.loads(capsys.readouterr().out)["settings"]}
+    assert all(setting["source"] == "default" for setting in shown.values())
+    for kind in (DistillConfig, FinetuneConfig):
+        for name, value in kind().to_dict().items():
+            setting = shown[f"{kind().command}.{name.replace('_', '-')}"]
+            assert setting["value"] == (None if value == () else value), setting["name"]
+    assert shown["label-corpus.teacher"]["value"] == list(Request.teachers)
+    assert shown["transcribe.format"]["value"] == ["lab"]
 
 
 def test_config_has_no_table_where_all_is_as_it_comes(capsys: pytest.CaptureFixture[str]) -> None:

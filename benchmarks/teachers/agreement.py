@@ -8,6 +8,7 @@ the same major or minor chord.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from chordtool.models import load_model  # noqa: E402
 
 
 def main() -> None:
-    shared = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("shared", type=Path, help="folder with the recordings and transcriptions")
+    shared = parser.parse_args().shared
     for name in ("lv", "crema"):
         model = load_model(name)
         for recording in GOLDEN:

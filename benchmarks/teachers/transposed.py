@@ -8,6 +8,7 @@ as the estimates. Who learns from the model in all keys can hardly come much nea
 
 from __future__ import annotations
 
+import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -42,10 +43,13 @@ def _heard(transcriber: Transcriber, path: Path, semitones: int) -> tuple[Segmen
 
 
 def main() -> None:
-    model, folder = sys.argv[1:]
-    transcriber = Transcriber(model)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", help="its name or file")
+    parser.add_argument("folder", help="the recordings")
+    arguments = parser.parse_args()
+    transcriber = Transcriber(arguments.model)
     as_it_is, higher = {}, {}
-    for path in find_audio([folder]):
+    for path in find_audio([arguments.folder]):
         as_it_is[path.name] = _heard(transcriber, path, 0)
         higher[path.name] = _heard(transcriber, path, SEMITONES)
         print(path.name, file=sys.stderr)

@@ -53,13 +53,13 @@ def convert(
         Spelling,
         typer.Option(help="Names of the black keys; default is the format's own way."),
     ] = Spelling.default,
-    top: Annotated[int, typer.Option(min=0, help="Alternatives a chord shows, at most.")] = 3,
+    top: Annotated[int, typer.Option(min=0, help="Alternatives of each chord, at most.")] = 3,
     title: Annotated[str, typer.Option(help="Title in formats that have one.")] = "",
     audio: Annotated[
         Path | None, typer.Option(help="The recording, for formats that can play it.")
     ] = None,
     embed_audio: Annotated[
-        bool, typer.Option("--embed-audio", help="Put the recording into the page.")
+        bool, typer.Option("--embed-audio", help="Put the recording into the html page.")
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace OUT if it exists.")

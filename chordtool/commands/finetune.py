@@ -18,7 +18,7 @@ def finetune(
     ],
     config: FinetuneConfig,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Start anew over a run that is there.")
+        bool, typer.Option("--overwrite", help="Start anew; replace a run that is there.")
     ] = False,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write TensorBoard events too.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -12,6 +12,8 @@ from chordtool.commands import completion
 from chordtool.threads import one_blas_thread
 
 one_blas_thread()
+
+_TEACHERS: Final = ["lv"]
 
 
 class Average(str, Enum):
@@ -45,15 +47,15 @@ def label_corpus(
         ),
     ] = None,
     teachers: Annotated[
-        list[str] | None,
+        list[str],
         typer.Option(
             "-t",
             "--teacher",
             metavar="NAME|FILE.onnx",
-            help=r"Who labels; repeat it for several, which are averaged.  \[default: lv]",
+            help="Who labels; repeat it for several, which are averaged.",
             autocompletion=completion.model_names,
         ),
-    ] = None,
+    ] = _TEACHERS,
     weights: Annotated[
         list[float] | None,
         typer.Option(
@@ -81,7 +83,7 @@ def label_corpus(
         ),
     ] = "default",
     jobs: Annotated[
-        int, typer.Option("-j", "--jobs", min=0, help="Worker processes; 0 is one a core.")
+        int, typer.Option("-j", "--jobs", min=0, help="Worker processes; 0: one for each core.")
     ] = 0,
     shard: Annotated[
         str, typer.Option(metavar="I/N", help="Label the I-th of N parts of the sources only.")
@@ -108,8 +110,8 @@ def label_corpus(
 ) -> None:
     """Label a folder of music: a training set for a student (stage 1).
 
-    The same command goes on where an earlier one was interrupted, and labels only what is new
-    or has changed: chordtool label-corpus ~/Music -o corpus/
+    It goes on where an earlier run was interrupted, and labels only what is new or has changed:
+    chordtool label-corpus ~/Music -o corpus/
     """
     from chordtool.commands.corpus_display import follow
     from chordtool.commands.fetching import fetch_and_show
@@ -120,7 +122,7 @@ def label_corpus(
         output=output,
         sources=tuple(sources or ()),
         from_file=from_file,
-        teachers=tuple(teachers or ()) or Request.teachers,
+        teachers=tuple(teachers) or Request.teachers,
         weights=tuple(weights or ()),
         average=average.value,
         filter_confidence=filter_confidence,

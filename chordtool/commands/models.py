@@ -129,6 +129,7 @@ def path(
     name: Annotated[
         str | None,
         typer.Argument(
+            metavar="NAME",
             help="A model, for its files; by default the folders that are searched.",
             autocompletion=completion.download_names,
         ),

@@ -28,7 +28,10 @@ def show_table(
 ) -> None:
     """A table as wide as the terminal; as wide as it needs to be where nobody looks."""
     console = console or Console(highlight=False)
-    table = Table(*headings, box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        # A path or a name that is cut off cannot be copied: it goes on in the next line.
+        table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*(escape(printable("" if cell is None else str(cell))) for cell in row))
     if not console.is_terminal:

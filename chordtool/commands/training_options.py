@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from chordtool.commands import completion
+from chordtool.commands.choices import at_default
 from chordtool.training.config import TrainConfig
 from chordtool.training.config_file import resolve
 
@@ -29,6 +30,9 @@ def configured(kind: type[TrainConfig]) -> Callable[[Callable[..., Any]], Callab
                if n != "config"]  # fmt: skip
         hints = typing.get_type_hints(kind)
         options = [_option(f, hints[f.name]) for f in fields(kind)]
+        context = inspect.Parameter(
+            "context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context
+        )
         file = inspect.Parameter(
             "config", inspect.Parameter.KEYWORD_ONLY, default=None,
             annotation=Annotated[
@@ -38,14 +42,16 @@ def configured(kind: type[TrainConfig]) -> Callable[[Callable[..., Any]], Callab
             ],
         )  # fmt: skip
 
-        def run(**values: Any) -> Any:
+        def run(context: typer.Context, **values: Any) -> Any:
             given = {f.name: values.pop(f.name) for f in fields(kind)}
-            given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+            # What is at its default gives way to a file, and to the baseline of --from-scratch.
+            given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()
+                     if not at_default(context, k)}  # fmt: skip
             return command(config=resolve(kind, given, values.pop("config")), **values)
 
         run.__name__, run.__doc__ = command.__name__, command.__doc__
         parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-        ordered = [*parameters, file, *options]
+        ordered = [context, *parameters, file, *options]
         run.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in ordered}
         return run
@@ -64,15 +70,15 @@ def _option(field: Any, hint: Any) -> inspect.Parameter:
     choices = field.metadata["choices"]
     if choices:
         text += " One of " + ", ".join(choices) + "."
-    if field.default not in (None, (), "", False):
-        text += rf"  \[default: {field.default}]"
     option = "--" + field.name.replace("_", "-")
     names = (option,) if hint is not bool else (f"{option}/--no-{option[2:]}",)
     return inspect.Parameter(
-        field.name, inspect.Parameter.KEYWORD_ONLY, default=None,
+        field.name, inspect.Parameter.KEYWORD_ONLY,
+        default=None if field.default == () else field.default,
         annotation=Annotated[
             annotation | None,
             typer.Option(*names, help=text, rich_help_panel=field.metadata["panel"],
-                         show_default=False, autocompletion=completion.one_of(choices)),
+                         metavar=field.metadata["metavar"], show_default=hint is not bool,
+                         autocompletion=completion.one_of(choices)),
         ],
     )  # fmt: skip

@@ -45,7 +45,7 @@ def show_tables(evaluation: Evaluation) -> None:
     rows = [
         [
             name,
-            *(_percent(scores[name]) for scores in systems.values()),
+            *(_percent(scores[name], decimals=1) for scores in systems.values()),
             *(_gain(found[name]) for found in differences.values()),
         ]
         for name in STATISTICS
@@ -61,12 +61,14 @@ def show_tables(evaluation: Evaluation) -> None:
     )
 
 
-def _percent(found: Interval) -> str:
+def _percent(found: Interval, *, decimals: int) -> str:
+    """A score and its range, in no more digits than the range leaves a meaning."""
     if math.isnan(found.value):
         return "-"
-    if math.isnan(found.low):
-        return f"{100 * found.value:.2f}"
-    return f"{100 * found.value:.2f} [{100 * found.low:.2f}, {100 * found.high:.2f}]"
+    value, low, high = (
+        f"{100 * number:.{decimals}f}" for number in (found.value, found.low, found.high)
+    )
+    return value if math.isnan(found.low) else f"{value} [{low}, {high}]"
 
 
 def _gain(found: Interval) -> str:
@@ -80,12 +82,13 @@ def _gain(found: Interval) -> str:
 
 
 def _quality_headings(names: Iterable[str]) -> list[str]:
-    return [heading for name in names for heading in (name, "heard instead")]
+    return [heading for name in names for heading in (name, "heard as")]
 
 
 def _quality_rows(systems: dict[str, Scores]) -> list[list[str]]:
     first = next(iter(systems.values()))
     minutes = first.confusion.sum(axis=1) / 60
+    mistakes = 2 if len(systems) == 1 else 1  # two systems fit a terminal of 80 columns
     return [
         [
             quality,
@@ -93,14 +96,17 @@ def _quality_rows(systems: dict[str, Scores]) -> list[list[str]]:
             *(
                 cell
                 for scores in systems.values()
-                for cell in (_percent(scores.qualities[quality]), _mistakes(scores, quality))
+                for cell in (
+                    _percent(scores.qualities[quality], decimals=0),
+                    _mistakes(scores, quality, mistakes),
+                )
             ),
         ]
         for quality in first.qualities
     ]
 
 
-def _mistakes(scores: Scores, quality: str, count: int = 2) -> str:
+def _mistakes(scores: Scores, quality: str, count: int) -> str:
     """The qualities that this one was most often taken for, with their shares of its time."""
     row = QUALITY_GROUPS.index(quality)
     shares = scores.confusion[row] / scores.confusion[row].sum()

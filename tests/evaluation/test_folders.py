@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,6 +21,7 @@ from chordtool.errors import ModelUnavailableError, UsageError
 from chordtool.evaluation import Bootstrap, evaluate
 from chordtool.evaluation.folders import Request, evaluate_folders
 from chordtool.evaluation.report import to_csv, to_document, write_plot
+from chordtool.evaluation.scores import QUALITY_GROUPS, STATISTICS
 from chordtool.formats import read_segments
 from chordtool.transcriber import Transcriber
 from tests.clips import music
@@ -92,6 +95,28 @@ def test_a_broken_configuration_beside_a_split_is_a_sentence(
     (labels.parent / "config.json").write_text(config)
     with pytest.raises(UsageError):
         evaluate_folders(Request(labels, estimates=(estimates,), split=labels.parent))
+
+
+def test_two_systems_fit_a_terminal_of_80_columns(
+    labels: Path,
+    estimates: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    other = shutil.copytree(estimates, estimates.with_name("other"))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal
+    both = ["--estimates", str(estimates), "--estimates", str(other)]
+    assert run(["evaluate", "--labels", str(labels), *both, "--resamples", "50"]) == 0
+    lines = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= 80
+    # No row goes on in a second line, which has nothing in the first column.
+    rows = [line.split()[0] for line in lines if line.startswith(" ") and line.strip()]
+    assert rows[:2] == ["score,", "─" * len(rows[1])]
+    assert rows[2 : 2 + len(STATISTICS)] == list(STATISTICS)
+    qualities = rows[rows.index("maj") :]
+    assert set(qualities) <= set(QUALITY_GROUPS)
+    assert len(set(qualities)) == len(qualities)
 
 
 def test_what_has_no_partner_is_told(labels: Path, estimates: Path) -> None:
@@ -285,7 +310,7 @@ def test_the_table_shows_scores_ranges_and_differences(
     assert shown.err == ""
     scores = evaluate_folders(Request(labels, estimates=(estimates,), bootstrap=QUICK))
     root = scores.comparison.systems["found"]["root"]
-    assert f"{100 * root.value:.2f} [{100 * root.low:.2f}, {100 * root.high:.2f}]" in shown.out
+    assert f"{100 * root.value:.1f} [{100 * root.low:.1f}, {100 * root.high:.1f}]" in shown.out
     assert "labels - found" in shown.out
     assert f"{100 - 100 * root.value:+.2f}" in shown.out
     assert "hdim7" in shown.out

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 STANDARD_INPUT = "-"
 STANDARD_OUTPUT = "-"
+USUAL_FORMATS = ("lab",)
 FOLDER_ENDS = ("/", "\\")
 """A target that ends in one of them is a folder, there or not."""
 
@@ -31,7 +32,7 @@ class Request:
     """A file, a folder, or ``None`` or ``"-"`` for standard output."""
     formats: tuple[str, ...] = ()
     """What is asked for."""
-    usual_formats: tuple[str, ...] = ()
+    usual_formats: tuple[str, ...] = USUAL_FORMATS
     """What the settings say; the suffix of a file has more weight, and only one goes to standard
     output."""
     model: str = "default"
@@ -51,12 +52,12 @@ class Request:
     @property
     def for_stdout(self) -> tuple[str, ...]:
         """The formats for standard output."""
-        return self.formats or self.usual_formats[:1] or ("lab",)
+        return self.formats or self.usual_formats[:1] or USUAL_FORMATS
 
     @property
     def for_folder(self) -> tuple[str, ...]:
         """The formats that go to a folder."""
-        return self.formats or self.usual_formats or ("lab",)
+        return self.formats or self.usual_formats or USUAL_FORMATS
 
     @property
     def settings(self) -> batch.Settings:

@@ -40,6 +40,7 @@ class Claims:
     def __init__(self, folder: Path, expiry_seconds: float = EXPIRY_SECONDS) -> None:
         self.folder = folder
         self.expiry_seconds = expiry_seconds
+        self._beat_seconds = expiry_seconds / 6
         self._me = {"host": _host(), "pid": os.getpid(), "token": uuid.uuid4().hex}
         self._held: set[str] = set()
         self._guard = threading.Lock()
@@ -127,11 +128,14 @@ class Claims:
     def _is_lost(self, path: Path) -> bool:
         now = self._now()
         try:
-            if now - path.stat().st_mtime > self.expiry_seconds:
-                return True
+            silent = now - path.stat().st_mtime
         except FileNotFoundError:
             return True
         holder = self._holder(path)
+        # A damaged claim does not say whose it is; whoever lives has renewed it twice by then.
+        patience = self.expiry_seconds if holder else 2 * self._beat_seconds
+        if silent > patience:
+            return True
         return holder.get("host") == self._me["host"] and not _is_alive(holder.get("pid"))
 
     def _holder(self, path: Path) -> dict[str, object]:
@@ -151,7 +155,7 @@ class Claims:
         return now
 
     def _beat(self) -> None:
-        while not self._closed.wait(self.expiry_seconds / 6):
+        while not self._closed.wait(self._beat_seconds):
             with self._guard:
                 held = list(self._held)
             for key in held:

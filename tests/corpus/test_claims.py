@@ -52,6 +52,18 @@ def test_a_claim_that_nobody_renews_is_taken_over(tmp_path: Path) -> None:
         assert (tmp_path / "a.claim").exists()
 
 
+def test_a_damaged_claim_is_waited_for_as_long_as_its_holder_needs_to_renew_it(
+    tmp_path: Path,
+) -> None:
+    claim = tmp_path / "a.claim"
+    claim.write_text('{"host": "some')
+    with Claims(tmp_path, 60) as ours:
+        age(claim, 19)
+        assert not ours.take("a")
+        age(claim, 21)
+        assert ours.take("a")
+
+
 def test_a_claim_is_renewed_while_its_holder_lives(tmp_path: Path) -> None:
     claim = tmp_path / "a.claim"
     with Claims(tmp_path, expiry_seconds=6) as theirs, Claims(tmp_path, 6) as ours:

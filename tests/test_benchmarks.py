@@ -11,7 +11,9 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
 
-@pytest.mark.parametrize("name", ["teachers/agreement.py", "teachers/transposed.py"])
+@pytest.mark.parametrize(
+    "name", ["fast_changes/run.py", "teachers/agreement.py", "teachers/transposed.py"]
+)
 def test_help_is_the_usage(name: str) -> None:
     found = subprocess.run(
         [sys.executable, BENCHMARKS / name, "--help"], capture_output=True, text=True, check=False

@@ -8,7 +8,7 @@ of each other one; it counts as heard if it has its label for most of its time.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections import Counter
 from itertools import permutations
 from pathlib import Path
@@ -38,7 +38,9 @@ def heard(segments: tuple[Segment, ...], label: str, seconds: float) -> bool:
 
 def main() -> None:
     """Print how many are heard, a line a length."""
-    model = OnnxModel.from_file(Path(sys.argv[1]) if len(sys.argv) > 1 else PATH)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("model", type=Path, nargs="?", default=PATH, help="an .onnx file")
+    model = OnnxModel.from_file(parser.parse_args().model)
     front_end, usual = model.card.front_end, model.card.decoding.change_penalty
     clip = audio.load(EXAMPLES / "clip.mp3", front_end.sample_rate).samples
     chords = read_segments(EXAMPLES / "clip.lab")

@@ -11,7 +11,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from chordtool.commands.display import printable, stderr_console
+from chordtool.commands.display import stderr_console
 from chordtool.commands.output import (
     bytes_for_people,
     show_failures,
@@ -28,6 +28,7 @@ from chordtool.corpus.run import Summary
 from chordtool.corpus.statistics import HISTOGRAM_BINS, Totals
 from chordtool.corpus.verify import Report
 from chordtool.errors import ExitCode
+from chordtool.printable import printable
 
 _SHOWN_FAILURES: Final = 20
 _PLAIN_SECONDS: Final = 60.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from rich.console import Console
@@ -12,19 +11,12 @@ from rich.table import Table
 
 from chordtool.batch import DONE, FAILED, SKIPPED, Outcome
 from chordtool.errors import ExitCode
+from chordtool.printable import printable
 
 
 def stderr_console() -> Console:
     """A console on standard error."""
     return Console(stderr=True, highlight=False)
-
-
-def printable(text: str) -> str:
-    """File names and tags as a terminal may see them: no control characters, no lone surrogates."""
-    # Of lone surrogates, some stand for bytes of a file name; the others are half of a pair.
-    whole = re.sub("[\ud800-\udc7f\udd00-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
-    encoded = whole.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in encoded)
 
 
 def counting_bar(console: Console, *, hidden: bool) -> Progress:

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 from rich.markup import escape
 
-from chordtool.commands.display import counting_bar, printable, stderr_console
+from chordtool.commands.display import counting_bar, stderr_console
 from chordtool.commands.output import show_table
 from chordtool.errors import ExitCode
 from chordtool.evaluation.bootstrap import Interval
 from chordtool.evaluation.folders import Evaluation, Tell
 from chordtool.evaluation.scores import OTHER, QUALITY_GROUPS, STATISTICS, Scores
+from chordtool.printable import printable
 
 _SHOWN_FILES = 10
 

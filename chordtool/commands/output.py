@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from chordtool.commands.display import printable
+from chordtool.printable import printable
 
 
 def show_json(document: Any) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from chordtool.audio import find_audio
 from chordtool.errors import ChordtoolError, UsageError
-from chordtool.evaluation.held_out import HeldOut
 from chordtool.formats import read_segments
 from chordtool.matching import Matches, match_by_name
 from chordtool.segments import Segment
@@ -84,22 +83,16 @@ def label_files(folder: Path) -> list[Path]:
     return sorted(found.values())
 
 
-def read_references(folder: Path, held_out: HeldOut | None = None) -> References:
+def read_references(folder: Path, paths: Sequence[Path]) -> References:
     """Read the ground truth of a folder; a file that cannot be used is a failure of its own.
 
     Args:
         folder: with chord files in it and below it.
-        held_out: the only songs that count; all of them if ``None``.
+        paths: those that count, at least one: :func:`label_files`, or a part of them.
 
     Raises:
         UsageError: there is not one chord file that can be used.
     """
-    paths = label_files(folder)
-    if held_out is not None and not (paths := held_out.of(paths)):
-        raise UsageError(
-            f"{folder} has none of the songs that were put aside for testing.",
-            hint="Give the --labels that the run had, and its folder as --split.",
-        )
     segments: dict[str, tuple[Segment, ...]] = {}
     files: dict[str, Path] = {}
     failures: list[Failure] = []

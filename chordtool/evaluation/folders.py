@@ -72,8 +72,7 @@ def evaluate_folders(request: Request, tell: Tell | None = None) -> Evaluation:
         raise UsageError(
             "There is nothing to evaluate.", hint="Name a --model, or a folder of --estimates."
         )
-    held_out = read_held_out(request.split) if request.split is not None else None
-    references = read_references(request.labels, held_out)
+    references = read_references(request.labels, _labelled(request))
     _require_systems(request)
     run = _Run(request, references, tell or (lambda name, done, total: None))
     for model in request.models:
@@ -85,8 +84,19 @@ def evaluate_folders(request: Request, tell: Tell | None = None) -> Evaluation:
         (*references.failures, *run.failures),
         {name: matches.alone for name, matches in run.matches.items() if matches.alone},
         # With a split, what is left out was asked to be.
-        {name: m.unused for name, m in run.matches.items() if m.unused and held_out is None},
+        {name: m.unused for name, m in run.matches.items() if m.unused and request.split is None},
     )
+
+
+def _labelled(request: Request) -> list[Path]:
+    """The label files that count."""
+    paths = label_files(request.labels)
+    if request.split is not None and not (paths := read_held_out(request.split).of(paths)):
+        raise UsageError(
+            f"{request.labels} has none of the songs that were put aside for testing.",
+            hint="Give the --labels that the run had, and its folder as --split.",
+        )
+    return paths
 
 
 def _require_systems(request: Request) -> None:

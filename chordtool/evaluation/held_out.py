@@ -8,8 +8,8 @@ from pathlib import Path
 
 from chordtool.matching import song_names
 from chordtool.training.config import FinetuneConfig
-from chordtool.training.config_file import resolve
-from chordtool.training.split import read_split
+from chordtool.training.config_file import CONFIG, resolve
+from chordtool.training.split import SPLIT, read_split
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,18 @@ def read_held_out(path: Path) -> HeldOut:
     """Read which songs a run put aside.
 
     Args:
-        path: the folder of a run of ``chordtool finetune``, or a ``split.json``. Songs are called
-            what the ``config.json`` beside it says; without one, by their files' stems.
+        path: the folder of a run of ``chordtool finetune``, where songs are called what its
+            ``config.json`` says; or a file like its ``split.json``, where they have their files'
+            names, unless it lies in a run.
 
     Raises:
         UsageError: a file is not what it should be.
     """
-    file = path / "split.json" if path.is_dir() else path
     split = read_split(str(path)) or {}
-    config = file.with_name("config.json")
-    pattern = resolve(FinetuneConfig, {}, config).song_pattern if config.exists() else None
+    run = path if path.is_dir() else path.parent
+    # What lies beside a split that somebody wrote need not be a run's.
+    config = run / CONFIG if path in (run, run / SPLIT) else None
+    pattern = None
+    if config is not None and config.exists():
+        pattern = resolve(FinetuneConfig, {}, config).song_pattern
     return HeldOut(frozenset(split.get("test", ())), pattern)

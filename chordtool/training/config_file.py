@@ -10,6 +10,8 @@ from typing import Any, Final, TypeVar
 from chordtool.errors import UsageError
 from chordtool.training.config import CONFIG_SCHEMA, FROM_SCRATCH, FinetuneConfig, TrainConfig
 
+CONFIG: Final = "config.json"
+"""The file of a run with its configuration."""
 MAX_CONFIG_BYTES: Final = 1 << 20
 
 Config = TypeVar("Config", bound=TrainConfig)
@@ -44,7 +46,7 @@ def read_settings(kind: type[Config], file: Path) -> dict[str, Any]:
     hint = "Use the config.json of a run."
     try:
         if file.is_dir():
-            file = file / "config.json"
+            file = file / CONFIG
         if file.stat().st_size > MAX_CONFIG_BYTES:
             raise ValueError("too large")
         document = json.loads(file.read_text(encoding="utf-8"))

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from chordtool.commands.display import printable
 from chordtool.errors import UsageError
 from chordtool.files import atomic_write
+from chordtool.printable import printable
 
 COLUMNS = (
     "epoch", "step", "minutes", "lr", "train_loss", "train_accuracy",

@@ -23,19 +23,18 @@ from chordtool.models.card import ModelCard
 from chordtool.models.students import build, require_architecture
 from chordtool.training import checkpoint
 from chordtool.training.config import TrainConfig
+from chordtool.training.config_file import CONFIG
 from chordtool.training.data import Segments, Source, feature_statistics, has_label
 from chordtool.training.devices import Place
 from chordtool.training.judge import judge
 from chordtool.training.loop import Trainer
 from chordtool.training.progress import Listener
 from chordtool.training.report import write_report
-from chordtool.training.split import Split, read_split, split_songs
+from chordtool.training.split import SPLIT, Split, read_split, split_songs
 from chordtool.training.state import TIME, Outcome
 from chordtool.vocabulary import N_CLASSES
 
-CONFIG: Final = "config.json"
 REPORT: Final = "report.html"
-SPLIT: Final = "split.json"
 LOCK: Final = ".lock"
 _OURS: Final = (
     checkpoint.STATE, checkpoint.BEST, checkpoint.LAST, CONFIG, SPLIT, "metrics.csv", REPORT,

@@ -15,6 +15,8 @@ from chordtool.errors import TrainingError, UsageError
 from chordtool.training.config import TrainConfig
 from chordtool.training.data import Source, Track
 
+SPLIT: Final = "split.json"
+"""The file of a run with its split."""
 MAX_SPLIT_BYTES: Final = 256 << 20
 
 
@@ -110,7 +112,7 @@ def read_split(path: str | None) -> dict[str, list[str]] | None:
     try:
         file = Path(path)
         if file.is_dir():
-            file = file / "split.json"
+            file = file / SPLIT
         if file.stat().st_size > MAX_SPLIT_BYTES:
             raise ValueError
         document = json.loads(file.read_text(encoding="utf-8"))

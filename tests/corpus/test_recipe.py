@@ -18,7 +18,6 @@ from chordtool.errors import ModelUnavailableError, UsageError
 from chordtool.frontend import BTC_FRONT_END, FrontEnd
 from chordtool.models import ModelCard
 from chordtool.models.windows import Windows
-from chordtool.types import Features, Logits, Samples
 
 
 def test_the_order_of_teachers_does_not_matter(toy: Path) -> None:
@@ -113,12 +112,6 @@ class Weightless:
 
     def __init__(self, windows: Windows) -> None:
         self.card = ModelCard("mine", "btc", FrontEnd(mean=-5.0, std=2.0), windows=windows)
-
-    def features(self, samples: Samples) -> Features:
-        raise NotImplementedError
-
-    def logits(self, features: Features) -> Logits:
-        raise NotImplementedError
 
 
 def test_a_teacher_is_called_as_it_was_before_windows_came() -> None:

@@ -25,24 +25,10 @@ from chordtool.evaluation.scores import QUALITY_GROUPS, STATISTICS
 from chordtool.formats import read_segments
 from chordtool.transcriber import Transcriber
 from tests.clips import music
-from tests.evaluation.made import song, worse, write
+from tests.evaluation.made import song, write
 from tests.tiny_student import tiny_student
 
 QUICK = Bootstrap(50)
-
-
-@pytest.fixture
-def labels(tmp_path: Path) -> Path:
-    for seed, name in enumerate(("one", "two", "sub/three")):
-        write(tmp_path / "labels", name, song(seed, 12))
-    return tmp_path / "labels"
-
-
-@pytest.fixture
-def estimates(tmp_path: Path, labels: Path) -> Path:
-    for seed, name in enumerate(("one", "two", "sub/three")):
-        write(tmp_path / "found", name, worse(song(seed, 12), seed))
-    return tmp_path / "found"
 
 
 def test_folders_score_what_their_segments_score(labels: Path, estimates: Path) -> None:
@@ -55,46 +41,6 @@ def test_folders_score_what_their_segments_score(labels: Path, estimates: Path) 
     found = evaluate_folders(Request(labels, estimates=(estimates,), bootstrap=QUICK))
     assert found.comparison.systems["found"].intervals == expected.intervals
     assert found.failures == ()
-
-
-def test_of_a_run_only_its_test_songs_are_scored(labels: Path, estimates: Path) -> None:
-    run = labels.parent / "run"
-    run.mkdir()
-    (run / "split.json").write_text('{"train": ["one"], "validation": [], "test": ["three"]}')
-    for split in (run, run / "split.json"):
-        request = Request(labels, estimates=(estimates,), split=split, bootstrap=QUICK)
-        found = evaluate_folders(request)
-        assert [s.name for s in found.comparison.systems["found"].songs] == ["sub/three"]
-        assert found.unused == {}
-
-
-def test_test_songs_have_the_names_that_the_run_gave_them(labels: Path, estimates: Path) -> None:
-    run = labels.parent / "run"
-    run.mkdir()
-    (run / "split.json").write_text('{"train": ["e"], "test": ["o"]}')
-    (run / "config.json").write_text('{"song_pattern": "[eo]$"}')
-    found = evaluate_folders(Request(labels, estimates=(estimates,), split=run, bootstrap=QUICK))
-    assert [s.name for s in found.comparison.systems["found"].songs] == ["two"]
-
-
-@pytest.mark.parametrize("split", ['{"train": ["one"]}', '{"test": ["somebody else"]}'])
-def test_a_split_without_test_songs_here_is_a_sentence(
-    split: str, labels: Path, estimates: Path
-) -> None:
-    file = labels.parent / "split.json"
-    file.write_text(split)
-    with pytest.raises(UsageError, match="none of the songs"):
-        evaluate_folders(Request(labels, estimates=(estimates,), split=file))
-
-
-@pytest.mark.parametrize("config", ["", "[]", '{"song_pattern": 3}', '{"song_pattern": "("}'])
-def test_a_broken_configuration_beside_a_split_is_a_sentence(
-    config: str, labels: Path, estimates: Path
-) -> None:
-    (labels.parent / "split.json").write_text('{"test": ["one"]}')
-    (labels.parent / "config.json").write_text(config)
-    with pytest.raises(UsageError):
-        evaluate_folders(Request(labels, estimates=(estimates,), split=labels.parent))
 
 
 def test_two_systems_fit_a_terminal_of_80_columns(

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from chordtool.commands.display import printable
+from chordtool.printable import printable
 
 
 @pytest.mark.parametrize(

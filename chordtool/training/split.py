@@ -109,10 +109,8 @@ def read_split(path: str | None) -> dict[str, list[str]] | None:
     if path is None:
         return None
     hint = "It is JSON like the split.json of a run: train, validation, test, lists of names."
+    file = Path(path) / SPLIT if Path(path).is_dir() else Path(path)
     try:
-        file = Path(path)
-        if file.is_dir():
-            file = file / SPLIT
         if file.stat().st_size > MAX_SPLIT_BYTES:
             raise ValueError
         document = json.loads(file.read_text(encoding="utf-8"))
@@ -120,15 +118,15 @@ def read_split(path: str | None) -> dict[str, list[str]] | None:
         if len(parts) != len(document):
             raise ValueError
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.", hint=hint) from None
+        raise UsageError(f"{file} cannot be read: {error.strerror}.", hint=hint) from None
     except (ValueError, AttributeError, RecursionError):
-        raise UsageError(f"{path} is not a split.", hint=hint) from None
+        raise UsageError(f"{file} is not a split.", hint=hint) from None
     if set(parts) - {"train", "validation", "test"} or not parts:
-        raise UsageError(f"{path} is not a split.", hint=hint)
+        raise UsageError(f"{file} is not a split.", hint=hint)
     times = Counter(song for names in parts.values() for song in set(names))
     if twice := [song for song, count in times.items() if count > 1]:
         raise UsageError(
-            f"{path} is not a split: {twice[0]!r} is in two of its parts.",
+            f"{file} is not a split: {twice[0]!r} is in two of its parts.",
             hint="What judges a student must not be what it learnt.",
         )
     return parts

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chordtool.errors import TrainingError
+from chordtool.errors import TrainingError, UsageError
 from chordtool.training.split import read_split, split_songs
 from tests.training.made import config, memory_source
 
@@ -65,6 +65,8 @@ def test_a_given_split_without_validation_is_one_sentence() -> None:
 
 
 def test_the_folder_of_a_run_has_a_split(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"split\.json cannot be read: No such file"):
+        read_split(str(tmp_path))
     (tmp_path / "split.json").write_text('{"validation": ["a"], "test": ["b"]}')
     found = read_split(str(tmp_path))
     assert found == read_split(str(tmp_path / "split.json")) == {"validation": ["a"], "test": ["b"]}

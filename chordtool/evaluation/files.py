@@ -83,12 +83,12 @@ def label_files(folder: Path) -> list[Path]:
     return sorted(found.values())
 
 
-def read_references(folder: Path, paths: Sequence[Path]) -> References:
+def read_references(folder: Path, paths: Sequence[Path] | None = None) -> References:
     """Read the ground truth of a folder; a file that cannot be used is a failure of its own.
 
     Args:
         folder: with chord files in it and below it.
-        paths: those that count, at least one: :func:`label_files`, or a part of them.
+        paths: those of them that count, at least one; all if ``None``.
 
     Raises:
         UsageError: there is not one chord file that can be used.
@@ -96,7 +96,7 @@ def read_references(folder: Path, paths: Sequence[Path]) -> References:
     segments: dict[str, tuple[Segment, ...]] = {}
     files: dict[str, Path] = {}
     failures: list[Failure] = []
-    for path in paths:
+    for path in label_files(folder) if paths is None else paths:
         name = song_name(path, folder)
         try:
             segments[name], files[name] = _read_reference(path), path

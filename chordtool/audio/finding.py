@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from chordtool.audio.mono import shown
 from chordtool.errors import AudioError, UsageError
+from chordtool.walking import files_below, is_special
 
 # fmt: off
 AUDIO_SUFFIXES: Final = frozenset((
@@ -74,45 +74,17 @@ def _expand(path: str, on_error: OnError) -> list[Path]:
     import glob
 
     if os.path.isdir(path):  # noqa: PTH112 - Path drops what a name cannot hold
-        return list(_walk(path, on_error))
+        return list(files_below(path, _is_audio, on_error))
     if os.path.lexists(path) or not glob.has_magic(path):
         return [Path(path)] if os.path.exists(path) else []  # noqa: PTH110
     recordings: list[Path] = []
     for match in sorted(glob.glob(path, recursive=True)):  # noqa: PTH207
         if os.path.isdir(match):  # noqa: PTH112
-            recordings.extend(_walk(match, on_error))
-        elif _is_audio(match) and not _is_special(match):
+            recordings.extend(files_below(match, _is_audio, on_error))
+        elif _is_audio(match) and not is_special(match):
             recordings.append(Path(match))
     return recordings
 
 
-def _walk(top: str, on_error: OnError) -> Iterator[Path]:
-    entered: set[tuple[int, int]] = set()
-    for folder, subfolders, files in os.walk(top, onerror=on_error, followlinks=True):
-        try:
-            status = os.stat(folder)  # noqa: PTH116
-        except OSError:  # vanished since its parent was listed
-            subfolders.clear()
-            continue
-        if (status.st_dev, status.st_ino) in entered:
-            subfolders.clear()
-            continue
-        entered.add((status.st_dev, status.st_ino))
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in sorted(files):
-            path = os.path.join(folder, name)  # noqa: PTH118
-            if not name.startswith(".") and _is_audio(name) and not _is_special(path):
-                yield Path(path)
-
-
 def _is_audio(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES  # noqa: PTH122
-
-
-def _is_special(path: str) -> bool:
-    """Whether it is a pipe, a device or a socket: reading one may never end."""
-    try:
-        mode = os.stat(path).st_mode  # noqa: PTH116
-    except OSError:
-        return False  # it will fail on its own
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))

@@ -12,6 +12,7 @@ from chordtool.errors import ChordtoolError, UsageError
 from chordtool.formats import read_segments
 from chordtool.matching import Matches, match_by_name
 from chordtool.segments import Segment
+from chordtool.walking import files_below
 
 LABEL_SUFFIXES: Final = (".lab", ".jams", ".json")
 """Of chord files, best first: of several for one song the first is taken."""
@@ -59,28 +60,41 @@ def song_name(file: Path, folder: Path) -> str:
 def label_files(folder: Path) -> list[Path]:
     """The chord files in a folder and below it, one for each song, sorted.
 
-    Hidden ones are left out, and what is no file: to read a pipe may never end.
+    Hidden ones are left out, and what is no file: to read a pipe may never end. Links are followed.
 
     Raises:
-        UsageError: it is no folder, or there are none.
+        UsageError: it is no folder, there are none, or a folder below it cannot be listed.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder.", hint="Give a folder of .lab files.")
-    found: dict[Path, Path] = {}
-    for suffix in LABEL_SUFFIXES:
-        for path in sorted(folder.rglob("*")):
-            parts = path.relative_to(folder).parts
-            hidden = any(p.startswith(".") for p in parts)
-            # A link to nothing is told of by whoever reads it.
-            is_file = path.is_file() or not path.exists()
-            if path.suffix.lower() == suffix and not hidden and is_file:
-                found.setdefault(path.with_suffix(""), path)
-    if not found:
+    found = sorted(files_below(str(folder), lambda name: _rank(name) >= 0, _refuse), key=_by_rank)
+    best: dict[Path, Path] = {}
+    for path in found:
+        best.setdefault(path.with_suffix(""), path)
+    if not best:
         raise UsageError(
             f"There are no chord files in {folder}.",
             hint=f"They end in one of {', '.join(LABEL_SUFFIXES)}.",
         )
-    return sorted(found.values())
+    return sorted(best.values())
+
+
+def _rank(name: str) -> int:
+    """Which of the suffixes a file has; -1: none of them."""
+    suffix = Path(name).suffix.lower()
+    return LABEL_SUFFIXES.index(suffix) if suffix in LABEL_SUFFIXES else -1
+
+
+def _by_rank(path: Path) -> int:
+    return _rank(path.name)
+
+
+def _refuse(error: OSError) -> None:
+    # Songs that are missing without a word would change what is learnt, and every score.
+    raise UsageError(
+        f"{error.filename} cannot be listed: {error.strerror}.",
+        hint="Make it readable, or move it away.",
+    )
 
 
 def read_references(folder: Path, paths: Sequence[Path] | None = None) -> References:

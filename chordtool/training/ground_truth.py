@@ -64,17 +64,24 @@ def read_labels(path: Path) -> tuple[Segment, ...]:
     """Read a label file by its suffix; what is not labelled in it is not made up.
 
     Raises:
-        TrainingError: it cannot be read, does not parse, overlaps itself or runs backwards.
+        TrainingError: it cannot be read, does not parse, overlaps itself, runs backwards, or
+            labels nothing.
     """
     try:
         # As a transcription its gaps would be N, which the student would learn.
-        return read_segments(path)
+        segments = read_segments(path)
     except ChordtoolError as error:
         why = error.message.removeprefix(f"{path}: ")
         raise TrainingError(
             f"The labels {path} cannot be used: {why}",
             hint=error.hint or "Mend the file, or move it away.",
         ) from None
+    if not segments:
+        raise TrainingError(
+            f"The labels {path} cannot be used: they label nothing.",
+            hint="Mend the file, or move it away.",
+        )
+    return segments
 
 
 def label_frames(segments: Sequence[Segment], front_end: FrontEnd, n_frames: int) -> Labels:

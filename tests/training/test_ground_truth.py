@@ -96,7 +96,8 @@ def test_no_labels_are_all_masked() -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [("0 2 C\n1 3 D\n", "overlaps"), ("2 1 C\n", "backwards"), ("0 1 H:maj\n", "not a chord"),
-     ("0 1\n", "start end label"), ("nan 1 C\n", "not between")],
+     ("0 1\n", "start end label"), ("nan 1 C\n", "not between"), ("", "label nothing"),
+     ("2 2 C\n", "label nothing")],
 )  # fmt: skip
 def test_broken_labels_are_one_sentence_that_names_the_file(
     tmp_path: Path, text: str, why: str

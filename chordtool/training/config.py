@@ -351,6 +351,11 @@ class FinetuneConfig(TrainConfig):
         54, "Frames from one segment's start to the next.", low=1, high=10_000, panel="Data"
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.student:  # one name for a folder, with a slash at its end or without
+            object.__setattr__(self, "student", str(Path(self.student)))
+
     @property
     def command(self) -> str:
         return "finetune"

@@ -128,3 +128,8 @@ def test_settings_are_frozen() -> None:
     with pytest.raises(AttributeError):
         TrainConfig().lr = 1.0  # type: ignore[misc]
     assert replace(TrainConfig(), lr=1.0).lr == 1.0
+
+
+def test_a_students_folder_has_one_name() -> None:
+    assert FinetuneConfig(student="runs/d1/").method() == FinetuneConfig(student="runs/d1").method()
+    assert FinetuneConfig(student="default").student == "default"

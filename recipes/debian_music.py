@@ -74,6 +74,19 @@ def packages(text: str) -> tuple[Package, ...]:
     return tuple(found)
 
 
+def download(package: str, folder: Path) -> Path:
+    """Fetch a package into a folder that has no other.
+
+    Raises:
+        subprocess.CalledProcessError: it cannot be had.
+    """
+    # Root's apt-get would use a user of its own, who may not write here, and say so.
+    command = ["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", package]
+    subprocess.run(command, cwd=folder, check=True)
+    (deb,) = folder.glob("*.deb")
+    return deb
+
+
 def unpack(deb: Path, folder: Path) -> None:
     """Unpack a package, and the music in its archives beside them, in ``NAME.d``."""
     subprocess.run(["dpkg-deb", "-x", str(deb), str(folder)], check=True)
@@ -122,10 +135,7 @@ def fetch(package: Package, out: Path) -> list[Found]:
     folder = out / ("held-out" if package.held_out else "music")
     with tempfile.TemporaryDirectory(dir=out) as name:
         work = Path(name)
-        # Root's apt-get would use a user of its own, who may not write here, and say so.
-        command = ["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", package.name]
-        subprocess.run(command, cwd=work, check=True)
-        (deb,) = work.glob("*.deb")
+        deb = download(package.name, work)
         unpack(deb, work / "tree")
         taken = choose(list(recordings(work / "tree")), package.hours)
         lines = []

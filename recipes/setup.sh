@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs the synthesizer and the sound fonts that the labelled audio is rendered with (Debian).
 # Fonts are listed with their licences in recipes/README.md. musescore-general-soundfont is left
-# out on purpose: it renders the development test.
+# out on purpose: it renders the development test. pyworld sings; it imports pkg_resources, which newer
+# setuptools lack.
 set -eu
 apt-get update -qq
 apt-get install -y --no-install-recommends \
@@ -10,3 +11,4 @@ apt-get install -y --no-install-recommends \
     timgm6mb-soundfont \
     opl3-soundfont \
     csound-soundfont
+pip install pyworld 'setuptools<81'

@@ -14,26 +14,15 @@ pytest.importorskip("pretty_midi", reason="recipes need pretty_midi (the dev ext
 
 from recipes import accompaniment, output
 from recipes import render_midi as render
-from recipes.arrangement import ChordSpan, Levels, Note, Part, to_midi
+from recipes.arrangement import Levels, Note, Part, to_midi
 from recipes.check_alignment import check
 from recipes.soundfonts import SAMPLE_RATE, available
-from tests.renderings import assert_tiles, needs_fonts
-
-
-def _score() -> render.Score:
-    """Block chords under their labels, twenty seconds long."""
-    spans, notes = [], []
-    for k, label in enumerate(["C:maj", "A:min7", "F:maj/3", "G:7"] * 5):
-        chord = accompaniment.harmony(label)
-        assert chord is not None
-        spans.append(ChordSpan(float(k), k + 1.0, label))
-        notes += [Note(float(k), k + 0.95, p, 90) for p in accompaniment.voice(chord, 55)]
-    return render.Score((Part("PIANO", 0, tuple(notes)),), tuple(spans), 0.5, 20.0)
+from tests.renderings import assert_tiles, made_score, needs_fonts, write_song
 
 
 def test_the_same_name_and_seed_give_the_same_midi_bytes() -> None:
     first, again, other = (
-        render.arrange(_score(), output.generator("song", seed), 8.0) for seed in (1, 1, 2)
+        render.arrange(made_score(), output.generator("song", seed), 8.0) for seed in (1, 1, 2)
     )
     assert to_midi(first.parts, first.detune_cents) == to_midi(again.parts, again.detune_cents)
     assert first.spans == again.spans
@@ -42,7 +31,7 @@ def test_the_same_name_and_seed_give_the_same_midi_bytes() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_version_is_in_the_key_that_its_labels_say(seed: int) -> None:
-    version = render.arrange(_score(), output.generator("song", seed), 8.0)
+    version = render.arrange(made_score(), output.generator("song", seed), 8.0)
     assert_tiles(version.spans, version.duration)
     (piano,) = [p for p in version.parts if p.name == "PIANO"]
     for span in version.spans:
@@ -59,7 +48,7 @@ def test_a_version_is_in_the_key_that_its_labels_say(seed: int) -> None:
 def test_a_stuck_pedal_goes_down_at_the_start_and_never_up(
     mode: str, low: float, high: float
 ) -> None:
-    score = _score()
+    score = made_score()
     lifted = tuple((float(t), t % 2 == 0) for t in range(60))
     score = replace(score, parts=tuple(replace(p, pedal=lifted) for p in score.parts))
     pedals = [
@@ -73,17 +62,11 @@ def test_a_stuck_pedal_goes_down_at_the_start_and_never_up(
     assert mode == render.STUCK or () not in pedals, "the others keep the pianist's"
 
 
-def _write_song(folder: Path, name: str = "one") -> None:
-    score = _score()
-    (folder / f"{name}.mid").write_bytes(to_midi(score.parts))
-    (folder / f"{name}.lab").write_text(output.lab(score.spans))
-
-
 @needs_fonts
 def test_rendering_is_resumable_and_labels_fit_the_audio(tmp_path: Path) -> None:
     source, out = tmp_path / "source", tmp_path / "out"
     source.mkdir()
-    _write_song(source)
+    write_song(source)
     arguments = ["--source", str(source), "--out", str(out), "--excerpt-seconds", "12"]
     assert render.main(arguments) == 0
     audio = out / "one-s1.flac"
@@ -106,7 +89,7 @@ def test_a_range_of_the_songs_is_rendered(tmp_path: Path) -> None:
     source, out = tmp_path / "source", tmp_path / "out"
     source.mkdir()
     for name in ("a", "b", "c", "d"):
-        _write_song(source, name)
+        write_song(source, name)
     arguments = ["--source", str(source), "--out", str(out), "--excerpt-seconds", "2"]
     assert render.main([*arguments, "--skip", "1", "--limit", "2"]) == 0
     assert sorted(path.name for path in out.glob("*.flac")) == ["b-s1.flac", "c-s1.flac"]

@@ -18,7 +18,7 @@ import numpy as np
 
 from chordtool import catalogue, plugins, settings
 from chordtool.beats import BeatTracker
-from chordtool.errors import ChordtoolError
+from chordtool.errors import ChordtoolError, first_line
 from chordtool.formats import Format
 from chordtool.models.registry import DEFAULT, load_model
 
@@ -95,7 +95,7 @@ def _libraries() -> Iterator[Finding]:
         try:
             yield Finding(name, OK, tell(import_module(module)))
         except Exception as error:  # whatever a broken library does on import
-            yield Finding(name, BROKEN, _first_line(error), _REINSTALL)
+            yield Finding(name, BROKEN, _described(error), _REINSTALL)
 
 
 def _providers(runtime: Any) -> str:
@@ -115,7 +115,7 @@ def _default_model() -> Finding:
     except ChordtoolError as error:
         return Finding("default model", BROKEN, error.message, error.hint)
     except Exception as error:
-        return Finding("default model", BROKEN, _first_line(error), _REINSTALL)
+        return Finding("default model", BROKEN, _described(error), _REINSTALL)
     card = model.card
     return Finding("default model", OK, f"{card.name} {card.version}, loads and answers")
 
@@ -194,6 +194,5 @@ def _version(package: str) -> str:
         return ""
 
 
-def _first_line(error: Exception) -> str:
-    text = next(iter(str(error).splitlines()), "")
-    return f"{type(error).__name__}: {text}".rstrip(": ")
+def _described(error: Exception) -> str:
+    return f"{type(error).__name__}: {first_line(error)}".rstrip(": ")

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from chordtool import catalogue
 from chordtool.catalogue import WeightFile
-from chordtool.errors import ModelUnavailableError
+from chordtool.errors import ModelUnavailableError, first_line
 from chordtool.locking import lock
 
 MAX_UNSTATED_BYTES: Final = 64 << 20
@@ -171,7 +171,7 @@ def _copy(
         except TimeoutError:
             raise _TransientError("the server went silent") from None
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise _TransientError(f"the connection broke ({_first_line(error)})") from None
+            raise _TransientError(f"the connection broke ({_why(error)})") from None
         if not block:
             break
         have += len(block)
@@ -236,7 +236,7 @@ def _open(file: WeightFile, have: int, patience: Patience) -> http.client.HTTPRe
             ) from None
         raise _TransientError(f"no connection ({reason})") from None
     except (OSError, http.client.HTTPException) as error:
-        raise _TransientError(f"no answer ({_first_line(error)})") from None
+        raise _TransientError(f"no answer ({_why(error)})") from None
     if response.status not in (200, 206) or (response.status == 206 and not have):
         response.close()
         raise _refused(file, f"the server answers {response.status}")
@@ -279,6 +279,5 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def _first_line(error: Exception) -> str:
-    text = str(error)
-    return text.splitlines()[0] if text else type(error).__name__
+def _why(error: Exception) -> str:
+    return first_line(error) or type(error).__name__

@@ -9,8 +9,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from chordtool.audio.mono import BLOCK_SAMPLES, MonoSignal, SourceFacts, clean_text
+from chordtool.audio.mono import BLOCK_SAMPLES, MonoSignal, SourceFacts
 from chordtool.bounds import HEADER_BYTES, bounded_memory
+from chordtool.printable import one_line
 
 _OPTIONS: Final = {"protocol_whitelist": "none"}
 """A playlist that calls itself a song must not open other files, let alone the network."""
@@ -51,8 +52,8 @@ def decode(file: BinaryIO, signal: MonoSignal) -> tuple[SourceFacts, bool]:
             codec=track.codec_context.name,
             container=container.format.name,
             decoder="ffmpeg",
-            title=clean_text(tags.get("title", "")),
-            artist=clean_text(tags.get("artist", "")),
+            title=one_line(tags.get("title", "")),
+            artist=one_line(tags.get("artist", "")),
         )
     return facts, reader.complete
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from chordtool.audio.mono import shown
 from chordtool.errors import AudioError, UsageError
+from chordtool.printable import shown
 from chordtool.walking import files_below, is_special
 
 # fmt: off

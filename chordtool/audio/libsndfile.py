@@ -8,7 +8,8 @@ from typing import BinaryIO, Final
 import numpy as np
 import soundfile
 
-from chordtool.audio.mono import BLOCK_SAMPLES, MonoSignal, SourceFacts, clean_text
+from chordtool.audio.mono import BLOCK_SAMPLES, MonoSignal, SourceFacts
+from chordtool.printable import one_line
 
 _UNREAD_BYTES: Final = 1 << 16
 """What may lie behind the last sample without casting doubt: tags, cover pictures, buffers."""
@@ -48,8 +49,8 @@ def decode(file: BinaryIO, signal: MonoSignal) -> tuple[SourceFacts, bool]:
             codec=source.subtype,
             container=source.format,
             decoder="libsndfile",
-            title=clean_text(source.title),
-            artist=clean_text(source.artist),
+            title=one_line(source.title),
+            artist=one_line(source.artist),
         )
         claimed = 0 if source.frames == _UNKNOWN_FRAMES else source.frames
         signal.expect(claimed, rate)

@@ -12,8 +12,9 @@ from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, Final, TypeAlias
 
-from chordtool.audio.mono import Limits, MonoSignal, SourceFacts, shown
+from chordtool.audio.mono import Limits, MonoSignal, SourceFacts
 from chordtool.errors import AudioError
+from chordtool.printable import shown
 from chordtool.streams import chunks
 from chordtool.types import Samples
 

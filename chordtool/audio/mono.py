@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -223,18 +221,3 @@ class MonoSignal:
         return AudioError(
             f"{self._name} {what}.", hint=f"At most {limit} can be read; cut or convert it."
         )
-
-
-_UNPRINTABLE = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+"
-)
-
-
-def clean_text(text: str) -> str:
-    """Untrusted text on one line: no control characters, at most 200 characters."""
-    return _UNPRINTABLE.sub(" ", text[:1000]).strip()[:200]
-
-
-def shown(path: os.PathLike[str] | str) -> str:
-    """A file name that any terminal can print, whatever bytes it is made of."""
-    return clean_text(os.fsencode(path).decode("utf-8", errors="replace"))

@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 
 from chordtool.audio.loading import load
-from chordtool.audio.mono import shown
 from chordtool.errors import AudioError
+from chordtool.printable import shown
 
 _RATE: Final = 22_050
 

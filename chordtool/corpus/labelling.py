@@ -12,7 +12,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from chordtool.audio.mono import shown
 from chordtool.audio.signals import Signals, open_signals
 from chordtool.constantq import log_cqt
 from chordtool.corpus.compact import STEP_NATS, encode
@@ -25,6 +24,7 @@ from chordtool.corpus.statistics import SILENCE_DBFS, describe
 from chordtool.errors import AudioError, ChordtoolError, CorpusError, ModelUnavailableError
 from chordtool.files import sha256_of
 from chordtool.frontend import FrontEnd
+from chordtool.printable import shown
 from chordtool.types import Labels
 from chordtool.vocabulary import MASKED
 

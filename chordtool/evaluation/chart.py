@@ -10,10 +10,10 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
-from chordtool.audio.mono import clean_text
 from chordtool.evaluation.bootstrap import Interval
 from chordtool.evaluation.comparing import Comparison
 from chordtool.evaluation.scores import OTHER, QUALITY_GROUPS, STATISTICS, Scores
+from chordtool.printable import one_line
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
@@ -52,7 +52,7 @@ class _Canvas:
 
 
 def _safe(text: str) -> str:
-    return escape(clean_text(text))
+    return escape(one_line(text))
 
 
 def _attributes(**values: object) -> str:

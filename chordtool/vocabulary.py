@@ -96,7 +96,7 @@ _MAX_LABEL: Final = 128
 _LABEL = re.compile(
     r"(?P<root>[A-G][b#]*)"
     r"(?::?(?P<quality>(?:[A-Za-z+]|[b#]?\d)[\w#+]*))?"
-    r"(?::?\((?P<degrees>[^()]*)\))?"
+    r"(?::?\((?P<degrees>[\w#*, \t]*)\))?"
     r"(?:/(?P<bass>[b#]*\d{1,2}))?"
 )
 _DEGREE = re.compile(r"(?P<omitted>\*?)(?P<accidentals>[b#]*)(?P<number>\d{1,2})")

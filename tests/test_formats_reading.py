@@ -211,6 +211,28 @@ def test_a_label_file_with_windows_line_ends_and_a_mark_is_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("song.lab", "0 1 N.C.\n1 2 C \n2 3 NC\n"),
+        ("song.jams", '{"annotations": [{"namespace": "chord", "data": ['
+            '{"time": 0, "duration": 1, "value": "N.C."},'
+            '{"time": 1, "duration": 1, "value": "C\\n"},'
+            '{"time": 2, "duration": 1, "value": "NC"}]}]}'),
+        ("song.json", json.dumps(GAPPY_JSON | {"seconds": 3, "segments": [
+            {"start": 0, "end": 1, "label": "N.C."}, {"start": 1, "end": 2, "label": "C\n"},
+            {"start": 2, "end": 3, "label": "NC", "alternatives": []}]})),
+    ],
+)  # fmt: skip
+def test_no_chord_is_read_however_it_is_written(tmp_path: Path, name: str, content: str) -> None:
+    file = tmp_path / name
+    file.write_text(content)
+    found = read_transcription(file)
+    assert [s.label for s in found.segments] == ["N", "C", "N"]
+    # A caption shows nothing where there is no chord.
+    assert b"N.C." not in render(found, "srt", FormatOptions())
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "0 1\n", "zero one C\n", "1 0 C\n", "-1 1 C\n", "nan 1 C\n", "0 inf C\n", "0 1e300 C\n",

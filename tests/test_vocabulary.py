@@ -126,7 +126,8 @@ def test_reductions(label: str, expected: str) -> None:
 
 @pytest.mark.parametrize(
     "text", ["", "H", "c", "C:", "C:foo", "C::maj", "C:maj/", "C:maj/15", "C:(", "C:maj(99)",
-             "C:(1,3", "N:maj", "C" * 1000, "C" + "#" * 500, "C:maj/3/5", "\x00", "C:min\n7"]
+             "C:(1,3", "N:maj", "C" * 1000, "C" + "#" * 500, "C:maj/3/5", "\x00", "C:min\n7",
+             "C:(3,\n5)", "C:(3,\u20285)"]
 )  # fmt: skip
 def test_what_is_no_label_is_refused(text: str) -> None:
     with pytest.raises(LabelError):

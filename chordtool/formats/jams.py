@@ -16,6 +16,7 @@ from chordtool.formats.base import Format, FormatOptions
 from chordtool.formats.json_document import alternatives_of, read_alternatives
 from chordtool.formats.reading import (
     MAX_SEGMENTS,
+    chord_label,
     in_order,
     load_json,
     member,
@@ -26,7 +27,7 @@ from chordtool.formats.reading import (
 from chordtool.formats.text import artist_of, clean, harte_labels, harte_spelling, title_of
 from chordtool.segments import Alternative, Segment, Transcription
 from chordtool.spelling import estimate_key
-from chordtool.vocabulary import class_of, label_of, parse
+from chordtool.vocabulary import class_of, label_of
 
 JAMS_VERSION: Final = "0.3.4"
 _NAMESPACES: Final = ("chord", "chord_harte")
@@ -205,8 +206,7 @@ def _observations(annotation: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _segment(observation: dict[str, Any], ranked: tuple[Alternative, ...], number: int) -> Segment:
-    label = member(observation, "value", str)
-    parse(label)
+    label = chord_label(member(observation, "value", str))
     start = seconds(observation.get("time"), f"The time of observation {number}")
     length = seconds(observation.get("duration"), f"The duration of observation {number}")
     # The specification leaves open what a confidence is; annotators mostly leave it out.

@@ -15,6 +15,7 @@ from chordtool.errors import FormatError
 from chordtool.formats.base import Format, FormatOptions
 from chordtool.formats.reading import (
     MAX_SEGMENTS,
+    chord_label,
     in_order,
     load_json,
     member,
@@ -25,7 +26,7 @@ from chordtool.formats.reading import (
 from chordtool.formats.text import clean, harte_labels, harte_spelling, well_formed
 from chordtool.segments import Alternative, Segment, Transcription
 from chordtool.spelling import Spelling, estimate_key
-from chordtool.vocabulary import VOCABULARIES, parse
+from chordtool.vocabulary import VOCABULARIES
 
 KIND: Final = "chordtool-transcription"
 VERSION: Final = 1
@@ -155,8 +156,7 @@ def _read_segments(document: Any) -> list[Segment]:
 
 
 def _read_segment(item: Any, number: int) -> Segment:
-    label = member(item, "label", str)
-    parse(label)
+    label = chord_label(member(item, "label", str))
     start = seconds(item.get("start"), f"The start of segment {number}")
     end = seconds(item.get("end"), f"The end of segment {number}")
     if end < start:
@@ -176,8 +176,7 @@ def read_alternatives(items: list[Any], number: int) -> tuple[Alternative, ...]:
         raise FormatError(f"Segment {number} of the file has too many alternatives.")
     found: list[Alternative] = []
     for item in items:
-        label = member(item, "label", str)
-        parse(label)
+        label = chord_label(member(item, "label", str))
         what = f"The confidence of an alternative of segment {number}"
         found.append(Alternative(label, probability(item.get("confidence"), what)))
     return tuple(found)

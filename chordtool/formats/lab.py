@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from chordtool.errors import FormatError
 from chordtool.formats.base import Format, FormatOptions
-from chordtool.formats.reading import SLACK_SECONDS, in_order, seconds, tiled
+from chordtool.formats.reading import SLACK_SECONDS, chord_label, in_order, seconds, tiled
 from chordtool.formats.text import harte_labels
 from chordtool.segments import Segment, Transcription
-from chordtool.vocabulary import parse
 
 
 def write_lab(transcription: Transcription, options: FormatOptions) -> bytes:
@@ -55,7 +54,7 @@ def read_lab_in_order(data: bytes) -> tuple[Segment, ...]:
 def _segment(parts: list[str], number: int, previous_end: float) -> Segment:
     try:
         start, end = float(parts[0]), float(parts[1])
-        label = parts[2].strip()
+        label = parts[2]
     except (ValueError, IndexError):
         raise FormatError(
             f"Line {number} of the label file is not `start end label`.",
@@ -67,8 +66,7 @@ def _segment(parts: list[str], number: int, previous_end: float) -> Segment:
         raise FormatError(f"Line {number} of the label file runs backwards.")
     if start < previous_end - SLACK_SECONDS:
         raise FormatError(f"Line {number} of the label file overlaps the line before it.")
-    parse(label)
-    return Segment(start, end, label)
+    return Segment(start, end, chord_label(label))
 
 
 LAB = Format(

@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn
 
 from chordtool.errors import FormatError
 from chordtool.segments import Segment
+from chordtool.vocabulary import parse
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 """No label file is larger; an hour of music with alternatives takes less than one MiB."""
@@ -59,6 +60,16 @@ def member(document: Any, name: str, kind: type | tuple[type, ...], default: Any
 def _named(value: Any) -> str:
     names = {dict: "an object", list: "a list", str: "text", bool: "a truth value"}
     return "nothing" if value is None else names.get(type(value), "a number")
+
+
+def chord_label(text: str) -> str:
+    """A label as segments have it: without blanks around it, and ``N`` whoever wrote ``N.C.``.
+
+    Raises:
+        LabelError: it is not a chord.
+    """
+    chord = parse(text)
+    return chord.quality if chord.root is None else text.strip()
 
 
 def seconds(value: Any, what: str) -> float:

@@ -63,6 +63,7 @@ _REDUCTIONS: Final = {
     "min11": "min7",
     "min13": "min7",
     "minmaj9": "minmaj7",
+    "aug7": "aug",
     "9": "7",
     "b9": "7",
     "#9": "7",
@@ -186,7 +187,7 @@ def _quality(shorthand: str, degrees: tuple[str, ...]) -> str:
     return shorthand
 
 
-_UNKNOWN_TO_MIR_EVAL: Final = ("maj11", "minmaj9", "b9", "#9", "#11", "b13")
+_UNKNOWN_TO_MIR_EVAL: Final = ("maj11", "minmaj9", "aug7", "b9", "#9", "#11", "b13")
 """Shorthands that :func:`parse` knows and ``mir_eval.chord.encode`` does not."""
 
 

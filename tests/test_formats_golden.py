@@ -32,8 +32,10 @@ import srt
 from chordtool import plugins
 from chordtool.beats import bars_of
 from chordtool.formats import GROUP, FormatOptions, load_format, render
+from chordtool.formats.jams import read_jams
 from chordtool.formats.json_document import read_json
 from chordtool.formats.midi import notes_of
+from chordtool.segments import Segment, Transcription
 from tests.songs import SONG
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -110,6 +112,17 @@ def test_jams_is_read_and_validated_by_jams() -> None:
     assert [o.value for o in beats][:6] == [1, 2, 3, 4, 1, 2]
     (key,) = found.search(namespace="key_mode")
     assert key.data[0].value == "Bb:major"
+
+
+def test_jams_has_labels_of_its_namespace_that_lose_no_bass_and_no_tone() -> None:
+    written = ["Emin/4", "A7/3", "C:m7b5", "C:6(9)", "C:minmaj9/b3", "C/b#3", "C:aug7"]
+    segments = tuple(Segment(float(n), n + 1.0, label) for n, label in enumerate(written))
+    text = render(Transcription(segments, 7.0), "jams", FormatOptions()).decode()
+    (chords,) = jams.load(io.StringIO(text), validate=True, strict=True).search(namespace="chord")
+    assert [o.value for o in chords] == [
+        "E:min/4", "A:7/3", "C:hdim7", "C:maj6(9)", "C:minmaj7/b3", "C/3", "C:aug7",
+    ]  # fmt: skip
+    assert [s.label for s in read_jams(text.encode()).segments] == [o.value for o in chords]
 
 
 def test_midi_is_read_by_pretty_midi() -> None:

@@ -199,6 +199,7 @@ def test_labels_of_the_music_need_no_mending(shared: Path) -> None:
         ("N.C.", "N"),
         ("F(4,b6)", "F:(4,b6)"),
         ("C:maj11", "C:maj7"),
+        ("C:aug7/3", "C:aug/3"),
         ("C:b9(13)", "C:7(13)"),
         ("C:7( b9, #11 )/b#3", "C:7(b9,#11)/3"),
         ("Cb#:maj(*03)", "C:maj(*3)"),

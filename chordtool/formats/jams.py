@@ -27,18 +27,19 @@ from chordtool.formats.reading import (
 from chordtool.formats.text import artist_of, clean, harte_labels, harte_spelling, title_of
 from chordtool.segments import Alternative, Segment, Transcription
 from chordtool.spelling import estimate_key
-from chordtool.vocabulary import class_of, label_of
+from chordtool.vocabulary import mended
 
 JAMS_VERSION: Final = "0.3.4"
 _NAMESPACES: Final = ("chord", "chord_harte")
-_DEGREE: Final = r"\*?[b#]*(?:[1-9]|1[0-3])"
+_INTERVAL: Final = r"(?:b*|#*)(?:[1-9]|1[0-3])"
 _VALID: Final = re.compile(
     r"[NX]|[A-G](?:b*|#*)"
-    r"(?::(?:maj|min|dim|aug|1|5|sus2|sus4|maj6|min6|7|maj7|min7|dim7|hdim7|minmaj7|9|maj9|min9"
-    rf"|11|maj11|min11|13|maj13|min13)(?:\({_DEGREE}(?:,{_DEGREE})*\))?"
-    rf"|:\({_DEGREE}(?:,{_DEGREE})*\))?(?:/[b#]*(?:[1-9]|1[0-3]))?"
+    r"(?::(?:maj|min|dim|aug|1|5|sus2|sus4|maj6|min6|7|maj7|min7|dim7|hdim7|minmaj7|aug7|9|maj9"
+    r"|min9|11|maj11|min11|13|maj13|min13)"
+    rf"(?:\(\*?{_INTERVAL}(?:,\*?{_INTERVAL})*\))?"
+    rf"|:\(\*?{_INTERVAL}(?:,\*?{_INTERVAL})*\))?(?:/{_INTERVAL})?"
 )
-"""Labels of the namespace; what else the vocabulary understands is reduced to its class."""
+"""Labels of the namespace; what else the vocabulary understands is mended to one of them."""
 
 
 def write_jams(transcription: Transcription, options: FormatOptions) -> bytes:
@@ -111,7 +112,7 @@ def _annotation(
 
 
 def _valid(label: str) -> str:
-    return label if _VALID.fullmatch(label) else label_of(class_of(label))
+    return label if _VALID.fullmatch(label) else mended(label)
 
 
 def _beats(transcription: Transcription) -> list[dict[str, Any]]:

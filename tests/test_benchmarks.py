@@ -12,7 +12,8 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
 
 @pytest.mark.parametrize(
-    "name", ["fast_changes/run.py", "teachers/agreement.py", "teachers/transposed.py"]
+    "name",
+    ["detuned/run.py", "fast_changes/run.py", "teachers/agreement.py", "teachers/transposed.py"],
 )
 def test_help_is_the_usage(name: str) -> None:
     found = subprocess.run(

@@ -123,6 +123,8 @@ class Spelling:
 
     names: tuple[str, ...]
     """By pitch class, 0..11."""
+    leading: bool = True
+    """Spell a diminished chord that resolves up a semitone as the leading note of what follows."""
 
     def label(self, label: str, *, following: str | None = None) -> str:
         """A Harte label with its root respelt; quality, degrees and bass stay as written.
@@ -178,7 +180,7 @@ class Spelling:
 
     def _root(self, root: int, quality: str, following: str | None) -> str:
         name = self.names[root]
-        if following is None or quality not in ("dim", "dim7", "hdim7"):
+        if not self.leading or following is None or quality not in ("dim", "dim7", "hdim7"):
             return name
         target = parse(following).root
         if target is None or (target - root) % 12 != 1:
@@ -224,9 +226,9 @@ def spelling_for(segments: Sequence[Segment], wanted: str, *, default: str = "ke
     """
     chosen = default if wanted == "default" else wanted
     if chosen == "sharps":
-        return Spelling(ROOTS)
+        return Spelling(ROOTS, leading=False)
     if chosen == "flats":
-        return Spelling(FLATS)
+        return Spelling(FLATS, leading=False)
     if chosen == "key":
         return spelling_in(estimate_key(segments))
     raise UsageError(
@@ -254,7 +256,7 @@ _SYMBOLS: Final = {
     "maj": "", "min": "m", "dim": "dim", "aug": "aug", "sus2": "sus2", "sus4": "sus4",
     "maj6": "6", "min6": "m6", "7": "7", "maj7": "maj7", "min7": "m7", "minmaj7": "m(maj7)",
     "dim7": "dim7", "hdim7": "m7b5", "9": "9", "maj9": "maj9", "min9": "m9",
-    "minmaj9": "m(maj9)", "11": "11", "maj11": "maj11", "min11": "m11", "13": "13",
+    "minmaj9": "m(maj9)", "aug7": "aug7", "11": "11", "maj11": "maj11", "min11": "m11", "13": "13",
     "maj13": "maj13", "min13": "m13", "b9": "7b9", "#9": "7#9", "#11": "7#11", "b13": "7b13",
     "5": "5", "1": "(1)",
 }  # fmt: skip

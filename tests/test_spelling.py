@@ -95,6 +95,14 @@ def test_a_leading_diminished_chord_is_spelt_from_below_what_it_leads_to() -> No
     assert labels(song("C", "C#:dim", "D:min"), spelling) == ["C", "C#:dim", "D:min"]
 
 
+def test_a_wanted_spelling_holds_for_leading_diminished_chords_too() -> None:
+    leading = song("C", "C#:dim", "D:min", "G#:dim7", "A:min")
+    flats, sharps = (spelling_for(leading, wanted) for wanted in ("flats", "sharps"))
+    assert symbols(leading, flats) == ["C", "Dbdim", "Dm", "Abdim7", "Am"]
+    assert symbols(leading, sharps) == ["C", "C#dim", "Dm", "G#dim7", "Am"]
+    assert labels(leading, flats)[1] == "Db:dim"
+
+
 @pytest.mark.parametrize(
     ("label", "symbol"),
     [
@@ -115,6 +123,7 @@ def test_a_leading_diminished_chord_is_spelt_from_below_what_it_leads_to() -> No
         ("C:(1,3,5)", "C"),
         ("C:(1,2,3)", "C(1,2,3)"),
         ("C:5", "C5"),
+        ("C:aug7", "Caug7"),
         ("A:m7", "Am7"),
         ("Emin/4", "Em/A"),
         ("C/3", "C/E"),

@@ -72,7 +72,7 @@ def add_beats(
     """
     found = load_tracker(tracker)
     try:
-        beats = found.track(samples, sample_rate)
+        beats = _as_promised(found.track(samples, sample_rate))
     except ChordtoolError:
         raise
     except (Exception, SystemExit) as error:  # whatever a plug-in does
@@ -81,6 +81,21 @@ def add_beats(
             hint="Leave beats out, or choose another tracker.",
         ) from error
     return snap_to_beats(transcription, beats)
+
+
+def _as_promised(found: object) -> Beats:
+    """What a tracker found, with its times as floats.
+
+    Raises:
+        TypeError, ValueError: it is no :class:`Beats`, or its times do not rise.
+    """
+    if not isinstance(found, Beats):
+        raise TypeError(f"it gives no Beats but {type(found).__name__}")
+    beats = Beats(tuple(map(float, found.times)), tuple(map(float, found.downbeats)))
+    for times in (beats.times, beats.downbeats):
+        if not all(earlier <= later for earlier, later in pairwise(times)):  # false for NaN, too
+            raise ValueError("its times do not rise")
+    return beats
 
 
 def snap_to_beats(transcription: Transcription, beats: Beats) -> Transcription:

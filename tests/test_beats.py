@@ -176,6 +176,27 @@ def test_a_tracker_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         add_beats(song(0, "C", 1), np.zeros(10, np.float32), 22050, "broken")
 
 
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (None, "it gives no Beats but NoneType"),
+        ([0.5, 1.0], "it gives no Beats but list"),
+        (Beats(("a", "b")), "could not convert string to float"),  # type: ignore[arg-type]
+        (Beats(GRID, None), "'NoneType' object is not iterable"),  # type: ignore[arg-type]
+        (Beats(GRID[::-1]), "its times do not rise"),
+        (Beats((0.5, float("nan"), 1.0)), "its times do not rise"),
+    ],
+)
+def test_a_tracker_that_finds_no_beats_that_rise_is_named(
+    found: object, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = BeatTracker("broken", "", "", lambda samples, rate: found)  # type: ignore[arg-type,return-value]
+    monkeypatch.setattr(beats, "load_tracker", lambda name: broken)
+    with pytest.raises(FormatError, match="The beat tracker 'broken' failed") as caught:
+        add_beats(SONG, np.zeros(100, np.float32), 22_050, "broken")
+    assert why in caught.value.message
+
+
 @pytest.mark.parametrize("value", ["no_such_module:TRACKER", "os:path"])
 def test_a_tracker_that_cannot_be_used_is_not_called_unknown(
     value: str, monkeypatch: pytest.MonkeyPatch

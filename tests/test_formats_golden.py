@@ -215,6 +215,20 @@ def test_chordpro_is_read_by_a_chordpro_program() -> None:
     assert all(symbol in rendered for symbol in SYMBOLS if symbol not in ("?", "N.C."))
 
 
+@pytest.mark.parametrize(("beats", "shape"), [(3, ""), (4, ""), (6, ": 4x6")])
+def test_the_grid_of_chordpro_has_room_for_the_beats(beats: int, shape: str) -> None:
+    times = tuple(float(n) for n in range(8 * beats))
+    song = Transcription(
+        (Segment(0.0, 48.0, "C"),),
+        48.0,
+        beats=times,
+        downbeats=times[::beats],
+    )
+    text = render(song, "chordpro", FormatOptions()).decode()
+    assert f"{{start_of_grid{shape}}}" in text.splitlines()
+    assert chordsketch.validate(text) == []
+
+
 def test_a_chart_has_every_bar() -> None:
     text = golden("chart").read_text("utf-8")
     lines = [line for line in text.splitlines() if "|" in line]

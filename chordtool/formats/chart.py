@@ -5,6 +5,7 @@ Both have bars if the beats are known (``--beats``); otherwise they are chords i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from chordtool.beats import Bar, bars_of
@@ -15,6 +16,8 @@ from chordtool.spelling import estimate_key
 
 _BARS_PER_LINE = 4
 _CHORDS_PER_LINE = 4
+_CELLS_PER_BAR = 4
+"""Of the grid that ChordPro draws where nothing else is said, of four bars a line too."""
 
 
 def write_chordpro(transcription: Transcription, options: FormatOptions) -> bytes:
@@ -31,7 +34,7 @@ def write_chordpro(transcription: Transcription, options: FormatOptions) -> byte
     symbols = chord_symbols(transcription, options)
     bars = bars_of(transcription)
     if bars:
-        lines += ["{start_of_grid}", *_grid(bars, symbols), "{end_of_grid}"]
+        lines += [f"{{start_of_grid{_shape(bars)}}}", *_grid(bars, symbols), "{end_of_grid}"]
     else:
         for first in range(0, len(symbols), _CHORDS_PER_LINE):
             line = symbols[first : first + _CHORDS_PER_LINE]
@@ -43,6 +46,14 @@ def write_chordpro(transcription: Transcription, options: FormatOptions) -> byte
 def _directive(text: str) -> str:
     """Text that does not end its directive early, nor start a substitution."""
     return text.replace("{", "(").replace("}", ")")
+
+
+def _shape(bars: Sequence[Bar]) -> str:
+    """The shape of the grid as its directive has it; none if the usual one has room for each line."""
+    lines = (bars[n : n + _BARS_PER_LINE] for n in range(0, len(bars), _BARS_PER_LINE))
+    widest = max(sum(len(bar.chords) for bar in line) for line in lines)
+    cells = math.ceil(widest / _BARS_PER_LINE)
+    return f": {_BARS_PER_LINE}x{cells}" if cells > _CELLS_PER_BAR else ""
 
 
 def write_chart(transcription: Transcription, options: FormatOptions) -> bytes:

@@ -124,6 +124,14 @@ BROKEN = {
     "has_no_load": "lod = 1",
     "gives_no_model": "def load():\n    return 42",
     "gives_no_card": "class load:\n    card = features = logits = None",
+    "fails_on_its_card": "class load:\n    features = logits = print\n"
+    "    @property\n    def card(self): raise RuntimeError('mislaid')",
+    **{
+        f"has_a_card_without_{name}": "from chordtool import FrontEnd, ModelCard\n"
+        f"class load:\n    features = logits = print\n    card = ModelCard(**{{'name': 'x', "
+        f"'architecture': 'x', 'front_end': FrontEnd(), {name!r}: None}})"
+        for name in ("front_end", "decoding", "vocabulary")
+    },
 }
 ODD = """
 import numpy as np

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from chordtool import plugins
+from chordtool.decoding import Decoding
 from chordtool.errors import ChordtoolError, ModelUnavailableError
+from chordtool.frontend import FrontEnd
 from chordtool.models.base import Model
 from chordtool.models.card import ModelCard
+from chordtool.vocabulary import VOCABULARIES
 
 GROUP = "chordtool.models"
 DEFAULT = "default"
@@ -46,17 +49,31 @@ def _foreign(plugin: plugins.Plugin, factory: Any) -> Model:
 
     try:
         model = factory()
+        if isinstance(model, OnnxModel):  # it names its failures itself, and is heard in pieces
+            return model
+        if not isinstance(model, Model) or not isinstance(model.card, ModelCard):
+            raise TypeError(f"{plugin.value} gives no model but {type(model).__name__}")
+        _check_card(model.card)
+        return ForeignModel(model, plugin.name, plugin.distribution)
     except ChordtoolError:
         raise
     except (Exception, SystemExit) as error:
         plugins.warn(plugin, error)
         raise _unusable(plugin) from None
-    if isinstance(model, OnnxModel):  # it names its failures itself, and is heard in pieces
-        return model
-    if not isinstance(model, Model) or not isinstance(model.card, ModelCard):
-        plugins.warn(plugin, f"{plugin.value} gives no model but {type(model).__name__}")
-        raise _unusable(plugin)
-    return ForeignModel(model, plugin.name, plugin.distribution)
+
+
+def _check_card(card: ModelCard) -> None:
+    """A card that a plug-in made was never read, and so never looked at.
+
+    Raises:
+        TypeError, ValueError: what everybody takes from a card is not there.
+    """
+    for name, kind in (("front_end", FrontEnd), ("decoding", Decoding)):
+        value = getattr(card, name)
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} of its card is {type(value).__name__}")
+    if card.vocabulary not in VOCABULARIES:
+        raise ValueError(f"vocabulary of its card is {card.vocabulary!r}")
 
 
 def _unusable(plugin: plugins.Plugin) -> ModelUnavailableError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -77,7 +78,7 @@ class Transcriber:
             ModelError: the model fails.
             ChordtoolError: the beat tracker fails, if beats were asked for.
         """
-        given = Path(source) if isinstance(source, str) else source
+        given = Path(source) if isinstance(source, str | PathLike) else source
         stream_or_path = given.source if isinstance(given, UnderWay) else given
         if isinstance(self.model, OnnxModel) and self.beats is None:
             heard = hear(self.model, given)
@@ -159,11 +160,17 @@ def transcribe(
         sample_rate: Hz; of samples, which do not say it themselves.
 
     Raises:
-        UsageError: samples come without their rate or in another form, or a file with one.
+        UsageError: the source is none of these; samples come without their rate or in another
+            form, or a file with one.
         AudioError: the source cannot be read as audio.
         ModelError: the model file is broken, or the model fails.
         ModelUnavailableError: there is no such model, or its weights are not here.
     """
+    if not isinstance(source, str | PathLike | np.ndarray) and not hasattr(source, "read"):
+        raise UsageError(
+            f"The source is of the type {type(source).__name__}.",
+            hint="Give a path, a binary stream, or an array of numpy with its sample rate.",
+        )
     samples = isinstance(source, np.ndarray)
     if samples != (sample_rate is not None):
         raise UsageError(

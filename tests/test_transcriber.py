@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,13 +59,34 @@ def test_no_samples_have_no_chords() -> None:
         (np.zeros((2, 44_100)), 44_100, AudioError),
         (np.zeros((100, 0)), 44_100, UsageError),
         (np.zeros(100), 0, AudioError),
+        (np.zeros(100), float("nan"), UsageError),
+        (np.zeros(100), float("inf"), UsageError),
+        (np.zeros(100), "44100", UsageError),
+        (np.zeros(100), True, UsageError),
         (np.full(100, np.nan), 44_100, AudioError),
         (CLIP, 44_100, UsageError),
+        ([0.0] * 100, 44_100, UsageError),
+        (b"RIFF", None, UsageError),
+        (None, None, UsageError),
     ],
 )
 def test_samples_that_make_no_sense_are_an_error_with_a_hint(
-    samples: np.ndarray | Path, rate: int | None, error: type[chordtool.ChordtoolError]
+    samples: Any, rate: Any, error: type[chordtool.ChordtoolError]
 ) -> None:
     with pytest.raises(error) as caught:
         chordtool.transcribe(samples, sample_rate=rate)
     assert caught.value.hint
+
+
+def test_a_list_of_samples_is_not_said_to_lack_its_rate() -> None:
+    with pytest.raises(UsageError, match="list"):
+        chordtool.transcribe([0.0] * 100, sample_rate=44_100)  # type: ignore[arg-type]
+
+
+def test_masked_samples_are_silent() -> None:
+    tone = np.sin(np.arange(44_100) * 0.1)
+    masked = np.ma.masked_array(tone, mask=np.arange(len(tone)) >= 22_050)
+    silent = np.where(masked.mask, np.nan, tone)
+    assert chordtool.transcribe(masked, sample_rate=44_100) == chordtool.transcribe(
+        silent, sample_rate=44_100
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ def to_mono(
     """Mix samples to mono and bring them to a sample rate, as :func:`chordtool.audio.load` does.
 
     Args:
-        samples: float [n] or [n, channels], nominally within -1..1.
+        samples: float [n] or [n, channels], nominally within -1..1; what is masked is silent.
         sample_rate: theirs, Hz.
         wanted: Hz.
 
@@ -26,7 +28,7 @@ def to_mono(
         float32 [m], finite, and the exact length in seconds.
 
     Raises:
-        UsageError: they have another type or shape.
+        UsageError: they have another type or shape, or their rate is no number.
         AudioError: not one is finite, or there are too many, or too many channels.
     """
     if samples.dtype.kind != "f":
@@ -39,6 +41,13 @@ def to_mono(
             f"The samples have the shape {list(samples.shape)}.",
             hint="Give [n] or [n, channels], as soundfile.read returns.",
         )
+    rate: object = sample_rate  # whatever a caller took for one
+    # Of a rate that is not finite, the resampler would not come to an end.
+    if not isinstance(rate, Real) or isinstance(rate, bool) or not math.isfinite(rate):
+        raise UsageError(
+            f"The sample rate is {sample_rate!r}.", hint="Give it in Hz, as soundfile.read does."
+        )
+    samples = np.asarray(np.ma.filled(samples, np.nan))
     signal = MonoSignal(wanted, Limits(), samples.nbytes, "The array")
     frames = samples[:, None] if samples.ndim == 1 else samples
     step = max(1, BLOCK_SAMPLES // frames.shape[1])

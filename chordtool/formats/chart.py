@@ -49,7 +49,7 @@ def _directive(text: str) -> str:
 
 
 def _shape(bars: Sequence[Bar]) -> str:
-    """The shape of the grid as its directive has it; none if the usual one has room for each line."""
+    """The shape of the grid as its directive has it; none if every line fits the usual one."""
     lines = (bars[n : n + _BARS_PER_LINE] for n in range(0, len(bars), _BARS_PER_LINE))
     widest = max(sum(len(bar.chords) for bar in line) for line in lines)
     cells = math.ceil(widest / _BARS_PER_LINE)

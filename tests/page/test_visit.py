@@ -131,6 +131,17 @@ def test_a_section_is_looped(shown: Browser) -> None:
     assert shown.run("state.loop") is None
 
 
+def test_a_loop_to_the_end_goes_on_if_the_recording_ends_a_moment_earlier(shown: Browser) -> None:
+    # Its length is rounded here, and decoders do not agree on that of an mp3.
+    shown.run("song.seconds = song.segments.at(-1)[1] = audio.duration + 0.01")
+    at(shown, 15.0)
+    shown.run("document.getElementById('loop-from').click()")
+    at(shown, 16.9)
+    shown.run("document.getElementById('play').click()")
+    shown.wait("now() < 16 && playing()")
+    assert shown.run("now()") >= 14.25
+
+
 def test_it_is_played_with_the_keyboard_alone(shown: Browser) -> None:
     at(shown, 1.0)
     shown.key("ArrowRight")

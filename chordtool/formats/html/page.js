@@ -413,6 +413,10 @@ document.addEventListener("click", event => {
 for (const kind of ["play", "pause", "ended"]) audio.addEventListener(kind, showPlaying);
 // Frames stop in a tab that is not seen; this event does not, and a loop must go on.
 for (const kind of ["timeupdate", "seeked", "loadedmetadata"]) audio.addEventListener(kind, draw);
+// A loop goes on too where the recording ends a moment before its last chord does.
+audio.addEventListener("ended", () => {
+  if (state.loop && state.loop[0] < audio.duration) { seek(state.loop[0]); toggle(); }
+});
 audio.addEventListener("error", lost);
 
 $("choose").hidden = audible;

@@ -141,14 +141,16 @@ def _audio_source(options: FormatOptions) -> str:
 
 def _embedded(audio: Path) -> str:
     try:
-        if audio.stat().st_size > MAX_EMBEDDED_BYTES:
-            raise FormatError(
-                f"{audio} is too large to be embedded ({MAX_EMBEDDED_BYTES >> 20} MiB at most).",
-                hint="Leave --embed-audio out; the page then links to the recording.",
-            )
-        data = audio.read_bytes()
+        with audio.open("rb") as file:
+            # Pipes and devices do not say beforehand how much they hold.
+            data = file.read(MAX_EMBEDDED_BYTES + 1)
     except OSError as error:
         raise FormatError(f"{audio} cannot be read: {error.strerror or error}.") from None
+    if len(data) > MAX_EMBEDDED_BYTES:
+        raise FormatError(
+            f"{audio} is too large to be embedded ({MAX_EMBEDDED_BYTES >> 20} MiB at most).",
+            hint="Leave --embed-audio out; the page then links to the recording.",
+        )
     kind = _MEDIA_TYPES.get(audio.suffix.lower(), "audio/mpeg")
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
 

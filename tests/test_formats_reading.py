@@ -232,6 +232,19 @@ def test_no_chord_is_read_however_it_is_written(tmp_path: Path, name: str, conte
     assert b"N.C." not in render(found, "srt", FormatOptions())
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(("name", "content"), [("a.lab", "0 1 C\r\n"), ("a.txt", json.dumps(JSON))])
+def test_what_powershell_sends_to_a_file_is_read(
+    tmp_path: Path, name: str, content: str, encoding: str
+) -> None:
+    file = tmp_path / name
+    file.write_bytes(f"\ufeff{content}".encode(encoding))
+    plain = tmp_path / f"plain-{name}"
+    plain.write_bytes(content.encode())
+    assert read_transcription(file) == read_transcription(plain)
+    assert read_segments(file) == read_segments(plain)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -154,6 +155,9 @@ def _read(path: Path, how: Callable[[Format, bytes], _T]) -> _T:
         raise FormatError(f"{path} cannot be read: {error.strerror or error}.") from None
     if len(data) > MAX_BYTES:
         raise FormatError(f"{path} is larger than any label file ({MAX_BYTES >> 20} MiB).")
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        # Windows PowerShell writes so what > sends to a file.
+        data = data.decode("utf-16", errors="replace").encode()
     reader = _reader_for(path, data)
     if not reader.binary and b"\0" in data[:65536]:
         raise FormatError(

@@ -67,6 +67,19 @@ def test_lab_is_read_by_mir_eval() -> None:
     mir_eval.chord.encode_many(labels)
 
 
+def test_a_chord_too_short_for_a_formats_clock_is_left_out() -> None:
+    """mir_eval refuses intervals without length; players show lines of one time together."""
+    song = Transcription(
+        (Segment(0.0, 2.0, "C"), Segment(2.0, 2.0003, "G"), Segment(2.0003, 4.0, "F")), 4.0
+    )
+    lines = render(song, "lab", FormatOptions()).decode()
+    intervals, labels = mir_eval.io.load_labeled_intervals(io.StringIO(lines))
+    assert intervals.tolist() == [[0.0, 2.0], [2.0, 4.0]]
+    assert labels == ["C", "F"]
+    times = [line.time for line in pylrc.parse(render(song, "lrc", FormatOptions()).decode())]
+    assert times == [0.0, 2.0, 4.0]
+
+
 def test_json_keeps_its_schema() -> None:
     schema = json.loads(SCHEMA.read_text("utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)

@@ -36,7 +36,10 @@ def write_lrc(transcription: Transcription, options: FormatOptions) -> bytes:
     lines += [f"[length:{whole // 60:02d}:{whole % 60:02d}]", "[by:chordtool]"]
     symbols = chord_symbols(transcription, options)
     for segment, symbol in zip(transcription.segments, symbols, strict=True):
-        lines.append(f"[{_lrc_time(segment.start)}]{'' if segment.label == 'N' else symbol}")
+        start, end = _lrc_time(segment.start), _lrc_time(segment.end)
+        # Players show lines of the same time together.
+        if end != start:
+            lines.append(f"[{start}]{'' if segment.label == 'N' else symbol}")
     if transcription.segments:
         lines.append(f"[{_lrc_time(transcription.segments[-1].end)}]")
     return ("\n".join(lines) + "\n").encode()

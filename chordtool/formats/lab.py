@@ -10,9 +10,17 @@ from chordtool.segments import Segment, Transcription
 
 
 def write_lab(transcription: Transcription, options: FormatOptions) -> bytes:
-    """The segments as tab-separated lines; seconds with three decimals, tiling as they did."""
-    written = zip(transcription.segments, harte_labels(transcription, options), strict=True)
-    return "".join(f"{s.start:.3f}\t{s.end:.3f}\t{label}\n" for s, label in written).encode()
+    """The segments as tab-separated lines; seconds with three decimals, tiling as they did.
+
+    Those that have no length in three decimals are left out: ``mir_eval`` refuses such lines.
+    """
+    written = [
+        (f"{s.start:.3f}", f"{s.end:.3f}", label)
+        for s, label in zip(
+            transcription.segments, harte_labels(transcription, options), strict=True
+        )
+    ]
+    return "".join(f"{a}\t{b}\t{label}\n" for a, b, label in written if a != b).encode()
 
 
 def read_lab(data: bytes) -> Transcription:

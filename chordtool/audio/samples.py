@@ -43,7 +43,7 @@ def to_mono(
         )
     rate: object = sample_rate  # whatever a caller took for one
     # Of a rate that is not finite, the resampler would not come to an end.
-    if not isinstance(rate, Real) or isinstance(rate, bool) or not math.isfinite(rate):
+    if isinstance(rate, bool) or not isinstance(rate, Real) or not math.isfinite(rate):
         raise UsageError(
             f"The sample rate is {sample_rate!r}.", hint="Give it in Hz, as soundfile.read does."
         )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 from chordtool.errors import ChordtoolError, FormatError, UsageError
@@ -147,19 +148,28 @@ def run(tasks: Sequence[Task], settings: Settings, n_jobs: int = 1) -> Iterator[
             yield left
     if not wanted:
         return
-    transcriber: Transcriber | None = settings.transcriber()
+    transcriber = settings.transcriber()
     # Imported here, because a single song to standard output has no use for processes.
-    from chordtool.executors import Executor, ProcessExecutor, SerialExecutor
+    from chordtool.executors import ProcessExecutor, SerialExecutor
 
-    executor: Executor = SerialExecutor()
+    here, elsewhere = wanted, wanted[:0]
     if n_jobs > 1 and len(wanted) > 1:
-        executor = ProcessExecutor(min(n_jobs, len(wanted)))
-        transcriber = None  # it has shown that the model can be used; workers make their own
+        here = [task for task in wanted if _is_of_this_process(task.source)]
+        elsewhere = [task for task in wanted if not _is_of_this_process(task.source)]
+    # It has shown that the model can be used; workers make their own.
+    done_here = SerialExecutor().run(_Work(settings, transcriber), here)
+    del transcriber
+    executor = ProcessExecutor(max(1, min(n_jobs, len(elsewhere))))
     try:
-        for task, result in executor.run(_Work(settings, transcriber), wanted):
+        for task, result in chain(done_here, executor.run(_Work(settings, None), elsewhere)):
             yield result if isinstance(result, Outcome) else _failure(task, result)
     finally:
         executor.close()
+
+
+def _is_of_this_process(source: Path) -> bool:
+    """Whether a name means something else in another process, as that of a shell's ``<(...)``."""
+    return source.parts[:2] in (("/", "dev"), ("/", "proc"))
 
 
 def write_files(found: Transcription, task: Task, options: FormatOptions) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,28 @@ def test_nothing_is_said_where_nothing_failed(
 ) -> None:
     assert run(["transcribe", "a.mp3", "c.mp3", "-f", "jsonl"]) == ExitCode.OK
     assert capfd.readouterr().err == ""
+
+
+def test_names_are_in_one_piece_however_long(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place = folder / "a word or two" / ("of a name that is too long for a line " * 3).strip()
+    place.mkdir(parents=True)
+    shutil.copy(CLIP, place / "song.mp3")
+    song = str(place.relative_to(folder) / "song.mp3")
+    assert run(["transcribe", song, "-o", "out/", "-v"]) == ExitCode.OK
+    assert f"done    {song}\n" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="there are no names of descriptors")
+def test_pipes_with_names_of_this_process_are_read_in_it(folder: Path) -> None:
+    with CLIP.open("rb") as one, CLIP.open("rb") as other:
+        pipes = [subprocess.Popen(["cat"], stdin=f, stdout=subprocess.PIPE) for f in (one, other)]
+        names = [f"/dev/fd/{p.stdout.fileno()}" for p in pipes if p.stdout]
+        assert run(["transcribe", "a.mp3", *names, "-o", "out/", "-j", "2"]) == ExitCode.OK
+        for pipe in pipes:
+            pipe.communicate()
+    assert len(list((folder / "out").iterdir())) == 3
 
 
 def test_what_is_known_is_written_at_once(folder: Path) -> None:

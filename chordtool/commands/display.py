@@ -49,7 +49,8 @@ def show_batch(
             if outcome.status == FAILED:
                 failures.append(outcome)
             if verbose:
-                console.print(f"{outcome.status:8}{escape(printable(str(outcome.source)))}")
+                line = f"{outcome.status:8}{escape(printable(str(outcome.source)))}"
+                console.print(line, soft_wrap=True)  # a name that is broken cannot be copied
             bar.advance(progress)
     if failures:
         _show_failures(console, failures)

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from chordtool.errors import ModelUnavailableError, UsageError
 from chordtool.files import sha256_of
+from chordtool.settings import at_home
 
 MODELS_ENV: Final = "CHORDTOOL_MODELS"
 """A folder with weights that is looked at before the user's cache; same layout."""
@@ -276,7 +277,7 @@ def cache_folder() -> Path:
 def folders() -> tuple[Path, ...]:
     """The folders that are searched for weights, first one first."""
     chosen = os.environ.get(MODELS_ENV)
-    return (Path(chosen).expanduser(), cache_folder()) if chosen else (cache_folder(),)
+    return (Path(at_home(chosen)), cache_folder()) if chosen else (cache_folder(),)
 
 
 def is_genuine(path: Path, file: WeightFile) -> bool:

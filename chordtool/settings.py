@@ -68,10 +68,15 @@ def config_path() -> Path | None:
     """The settings file, there or not; ``None`` if ``CHORDTOOL_CONFIG`` is set to nothing."""
     chosen = os.environ.get(CONFIG_ENV)
     if chosen is not None:
-        return Path(chosen).expanduser() if chosen else None
+        return Path(at_home(chosen)) if chosen else None
     import platformdirs
 
     return platformdirs.user_config_path("chordtool", appauthor=False) / "config.toml"
+
+
+def at_home(text: str) -> str:
+    """A path with the folder of a user for its ``~``; all other text as it is."""
+    return os.path.expanduser(text)  # noqa: PTH111 - Path fails on users that are not there
 
 
 def read(path: Path | None) -> dict[str, Any]:
@@ -227,7 +232,8 @@ def _option_value(context: Any, option: Any, value: Any, path: Path | None, wher
         if isinstance(one, bool | list | dict):
             kind = "text, a number or a list of them" if several else "text or a number"
             raise _broken(path, f"has {where} = {value!r}, which should be {kind}")
-    words = [str(one) for one in values]
+    # No shell has seen the file.
+    words = [at_home(one) if isinstance(one, str) else str(one) for one in values]
     try:
         option.process_value(context, words if several else words[0])
     except BadParameter as error:

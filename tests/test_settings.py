@@ -104,6 +104,28 @@ def test_keys_and_variables_are_named_like_the_flags(
     assert (seen["key"], seen["verses"], seen["loud"]) == ("D", ["three", "four"], False)
 
 
+def test_a_path_in_the_file_may_begin_at_home(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("USERPROFILE", "/home/me")
+    file.write_text('[sing]\nin-key = "~/chords/"\nverse = ["~", "~G", "a~/b"]\n')
+    seen = call("sing", "la")
+    assert (seen["key"], seen["verses"]) == ("/home/me/chords/", ["/home/me", "~G", "a~/b"])
+
+
+def test_the_home_of_nobody_is_no_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv(settings.CONFIG_ENV, "~no-such-user/config.toml")
+    assert cli.run(["models", "path"]) == ExitCode.USAGE
+    monkeypatch.setenv(settings.CONFIG_ENV, "")
+    monkeypatch.setenv("CHORDTOOL_MODELS", "~no-such-user/models")
+    assert cli.run(["models", "path"]) == ExitCode.OK
+    shown = capsys.readouterr()
+    assert "The settings file ~no-such-user/config.toml is not there" in shown.err
+    assert shown.out.startswith("~no-such-user/models\n")
+
+
 def test_one_value_will_do_for_an_option_that_takes_several(file: Path) -> None:
     file.write_text('[sing]\nverse = "only"\n')
     assert call("sing", "la")["verses"] == ["only"]

@@ -175,6 +175,8 @@ def plan(request: Request) -> tuple[list[batch.Task], list[batch.Outcome]]:
     from chordtool import batch
 
     assert request.output is not None, "the caller has looked at to_stdout"
+    if not request.output:  # a shell's variable that is not set; as a path, it is this folder
+        raise UsageError("-o names nothing.", hint="Name a file or a folder; - is standard output.")
     recordings = find_audio(request.sources)
     if len(recordings) > 1 and Path(STANDARD_INPUT) in recordings:
         raise UsageError("Standard input cannot be one of several recordings.")

@@ -96,3 +96,11 @@ def test_a_file_that_is_there_is_no_folder(folder: Path) -> None:
         transcribing.plan(transcribing.Request(sources=("a.mp3",), output="result"))
     assert "more than one" not in raised.value.message
     assert "-o DIR/" in raised.value.hint
+
+
+def test_an_empty_target_is_not_the_folder_where_one_is(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["transcribe", "a.mp3", "-o", ""]) == ExitCode.USAGE
+    assert "-o names nothing" in capfd.readouterr().err
+    assert not (folder / "a.lab").exists()

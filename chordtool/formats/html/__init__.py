@@ -98,10 +98,17 @@ class _ChordTable:
     def __init__(self, transcription: Transcription, options: FormatOptions) -> None:
         self.chords: list[dict[str, Any]] = []
         self._places: dict[tuple[str, ...], int] = {}
+        self._known: dict[tuple[str, str | None], int] = {}
         self._spellings = _spellings(transcription.segments, options.spelling)
 
     def index(self, label: str, before: str | None = None) -> int:
         """Where a chord is in the table; it is added if it is new."""
+        if (label, before) not in self._known:
+            self._known[label, before] = self._named(label, before)
+        return self._known[label, before]
+
+    def _named(self, label: str, before: str | None) -> int:
+        """Where the chord of those names is; other labels may have them too."""
         moved = [
             (spelling, vocabulary.transpose(label, t), before and vocabulary.transpose(before, t))
             for t, spelling in enumerate(self._spellings)

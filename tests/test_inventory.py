@@ -11,6 +11,7 @@ import pytest
 from chordtool import catalogue, cli
 from chordtool.catalogue import CATALOGUE, CatalogueEntry, WeightFile
 from chordtool.errors import ExitCode
+from tests.tiny_student import tiny_card, tiny_student
 
 CONTENT = b"weights"
 FILE = WeightFile(
@@ -43,7 +44,7 @@ def ask(capsys: pytest.CaptureFixture[str]) -> Ask:
 
     def run(*arguments: str, status: ExitCode = ExitCode.OK) -> Any:
         assert cli.run(["models", *arguments, "--json"]) == status
-        return json.loads(capsys.readouterr().out)
+        return json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
 
     return run
 
@@ -104,6 +105,22 @@ def test_show_gives_the_card_of_a_model_that_is_here(ask: Ask) -> None:
     assert shown["problem"] == ""
     assert shown["card"]["vocabulary"] == "large"
     assert shown["card"]["licence"]
+
+
+def test_show_of_a_foreign_card_is_json_and_leaves_the_terminal_alone(
+    ask: Ask, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics = {"songs\x1b]0;mine\x07": 0.5, "nothing": float("nan"), "all": float("inf")}
+    card = tiny_card(metrics=metrics, training={"loss": float("nan")})
+    path = tmp_path / "tiny.onnx"
+    path.write_bytes(tiny_student(card))
+    shown = ask("show", str(path))
+    assert list(shown["card"]["metrics"].values()) == [None, None, 0.5]
+    assert shown["card"]["training"] == {"loss": None}
+    assert cli.run(["models", "show", str(path)]) == ExitCode.OK
+    text = capsys.readouterr().out
+    assert "songs\N{REPLACEMENT CHARACTER}]0;mine" in text
+    assert "\x1b" not in text
 
 
 def test_show_of_an_unknown_model_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -284,6 +284,14 @@ def test_a_card_whose_scores_are_no_numbers_is_refused(score: object) -> None:
         ModelCard.from_json(json.dumps(document))
 
 
+def test_a_card_that_is_too_deep_to_be_copied_is_refused() -> None:
+    card = tiny_card(training={"parent": "deep"}).to_json()
+    deep = card.replace('"deep"', "[" * 150 + "]" * 150)
+    with pytest.raises(ModelError, match="training has more than 100 levels"):
+        ModelCard.from_json(deep)
+    assert ModelCard.from_json(card.replace('"deep"', "[" * 90 + "]" * 90))
+
+
 def test_a_card_that_is_refused_without_a_word_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(document: object) -> FrontEnd:
         raise ValueError

@@ -16,8 +16,13 @@ from chordtool.printable import printable
 
 
 def show_json(document: Any) -> None:
-    """A JSON document, indented, ASCII."""
-    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    """A JSON document, indented, ASCII; null for numbers that JSON does not have, as NaN."""
+    try:
+        text = json.dumps(document, indent=2, allow_nan=False)
+    except ValueError:
+        known = json.loads(json.dumps(document), parse_constant=lambda _: None)
+        text = json.dumps(known, indent=2)
+    sys.stdout.write(text + "\n")
 
 
 def show_table(
@@ -53,7 +58,8 @@ def show_pairs(pairs: Iterable[tuple[str, object]]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for name, value in pairs:
         if value not in (None, ""):
-            console.print(f"[bold]{escape(name)}:[/] {escape(printable(str(value)))}")
+            shown = (escape(printable(text)) for text in (name, str(value)))
+            console.print("[bold]{}:[/] {}".format(*shown))
 
 
 def bytes_for_people(size: int | None) -> str:

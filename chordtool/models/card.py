@@ -20,6 +20,8 @@ CARD_SCHEMA: Final = 1
 CARD_KEY: Final = "chordtool.card"
 """Metadata key under which ONNX files and checkpoints carry their card."""
 MAX_CARD_BYTES: Final = 1 << 20
+_MOST_LEVELS: Final = 100
+"""Of lists and objects in each other: a card is copied and written level by level."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,16 @@ class ModelCard:
             raise _broken("segment_frames is not a whole number from 1 to 100000")
         if not isinstance(self.training, dict) or not isinstance(self.metrics, dict):
             raise _broken("training or metrics is not an object")
+        if not _ends_within(_MOST_LEVELS, self.training):
+            raise _broken(f"training has more than {_MOST_LEVELS} levels")
         if not all(map(_is_score, self.metrics.values())):
             raise _broken("metrics are not all numbers")
+
+
+def _ends_within(levels: int, value: object) -> bool:
+    """Whether lists and objects in a JSON document lie in each other no deeper than that."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels > 0 and all(_ends_within(levels - 1, one) for one in inner)
 
 
 def _is_score(value: object) -> bool:

@@ -249,7 +249,7 @@ def test_what_powershell_sends_to_a_file_is_read(
     "text",
     [
         "0 1\n", "zero one C\n", "1 0 C\n", "-1 1 C\n", "nan 1 C\n", "0 inf C\n", "0 1e300 C\n",
-        "0 2 C\n1 3 G\n", "\x00\x01\n", "0 1 C\n0 1 C\n",
+        "0 2 C\n1 3 G\n", "\x00\x01\n", "0 1 C\n0 1 C\n", "0 0 C\n2.5 2.5 G\n",
     ],
 )  # fmt: skip
 def test_a_broken_label_file_is_an_error(text: str) -> None:

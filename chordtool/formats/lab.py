@@ -29,10 +29,17 @@ def read_lab(data: bytes) -> Transcription:
     Gaps between lines are ``N``.
 
     Raises:
-        FormatError: a line does not parse, runs backwards, or overlaps the one before it.
+        FormatError: a line does not parse, runs backwards, or overlaps the one before it, or
+            none has a length.
         LabelError: a label is not a chord.
     """
-    whole, total = tiled(read_lab_segments(data))
+    lines = read_lab_segments(data)
+    whole, total = tiled(lines)
+    if lines and not whole:
+        raise FormatError(
+            "No line of the label file has a length.",
+            hint="Audacity writes labels at points so; each chord needs its end too.",
+        )
     return Transcription(whole, total)
 
 

@@ -20,6 +20,7 @@ from chordtool.models import default, load_model
 from chordtool.models import onnx as onnx_module
 from chordtool.models.card import ModelCard
 from chordtool.models.onnx import OnnxModel
+from chordtool.models.runtime import onnxruntime
 from chordtool.models.windows import Windows
 from chordtool.testing import check_model
 from tests.tiny_student import stamp, tiny_card, tiny_model, tiny_student
@@ -50,6 +51,24 @@ def test_windows_of_the_card_change_nothing_where_frames_stand_alone(vote: str) 
 def test_the_number_of_threads_changes_nothing() -> None:
     answers = [OnnxModel(tiny_student(), threads=n).logits(FEATURES) for n in (1, 2, 3)]
     assert all(np.array_equal(answers[0], answer) for answer in answers[1:])
+
+
+def test_a_session_that_another_thread_makes_meanwhile_takes_nothing_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = OnnxModel(tiny_student())
+    usual = onnxruntime.SessionOptions
+
+    def late() -> onnxruntime.SessionOptions:
+        monkeypatch.undo()
+        other = threading.Thread(target=model.prepare)
+        other.start()
+        other.join()
+        return usual()
+
+    monkeypatch.setattr(onnxruntime, "SessionOptions", late)
+    model.prepare()
+    assert len(model.logits(FEATURES)) == len(FEATURES)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no such files")

@@ -84,6 +84,7 @@ class OnnxModel:
         Raises:
             ModelError: ONNX Runtime does not accept the file.
         """
+        source = self._source  # first: another thread that is done forgets it
         if self._session is not None:
             return
         from chordtool.models.runtime import PROVIDERS, onnxruntime
@@ -102,7 +103,7 @@ class OnnxModel:
         try:
             with bounded_memory(NETWORK_BYTES):
                 self._session = onnxruntime.InferenceSession(
-                    self._source,
+                    source,
                     options,
                     providers=PROVIDERS,
                     enable_fallback=0,  # it would be announced on standard output

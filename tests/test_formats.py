@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import warnings
 from dataclasses import replace
@@ -278,9 +279,10 @@ def test_reading_with_a_plug_in_that_fails_names_it(plugin, tmp_path: Path) -> N
         read_transcription(file)
 
 
-def test_a_format_says_itself_that_its_suffixes_are_wrong() -> None:
-    with pytest.raises(ValueError, match="'LAB'"):
-        Format("x", ("LAB",), "", lambda t, o: b"")
+@pytest.mark.parametrize("suffix", ["LAB", ".LAB", ".", ".a/b", ".a\\b", ".a\0b"])
+def test_a_format_says_itself_that_its_suffixes_are_wrong(suffix: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(repr(suffix))):
+        Format("x", (suffix,), "", lambda t, o: b"")
 
 
 def test_the_reference_lists_the_formats_with_their_suffixes_and_spelling() -> None:

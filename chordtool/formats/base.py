@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from chordtool.segments import Segment, Transcription
+
+_NO_NAME: Final = frozenset("/\\\0")
+"""What the name of a file cannot hold."""
 
 
 @dataclass(frozen=True)
@@ -55,5 +59,6 @@ class Format:
         if not isinstance(suffixes, tuple) or not suffixes:
             raise TypeError(f"the suffixes of format {self.name!r} are not a tuple of some")
         for suffix in self.suffixes:
-            if not (suffix.startswith(".") and suffix == suffix.lower() and len(suffix) > 1):
+            named = suffix.startswith(".") and suffix == suffix.lower() and len(suffix) > 1
+            if not named or not _NO_NAME.isdisjoint(suffix):
                 raise ValueError(f"format {self.name!r} has the suffix {suffix!r}")

@@ -147,6 +147,19 @@ def test_only_the_formats_that_are_missing_are_added(tmp_path: Path) -> None:
     assert (tmp_path / "clip.csv").read_text().startswith("start,end")
 
 
+@pytest.mark.parametrize(
+    ("setting", "flag"), [("SKIP_EXISTING", "overwrite"), ("OVERWRITE", "skip-existing")]
+)
+def test_a_flag_wins_over_a_setting_that_contradicts_it(
+    setting: str, flag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "clip.lab").write_text("corrected by hand")
+    monkeypatch.setenv(f"CHORDTOOL_TRANSCRIBE_{setting}", "1")
+    assert transcribe("-o", f"{tmp_path}/", f"--{flag}") == ExitCode.OK
+    kept = (tmp_path / "clip.lab").read_text() == "corrected by hand"
+    assert kept == (flag == "skip-existing")
+
+
 def test_formats_of_the_settings_give_way_to_the_suffix_of_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -106,6 +106,10 @@ def transcribe(
             "A beat tracker is named, but beats are not asked for.", hint="Add --beats."
         )
 
+    flags = asked_for(context, "skip_existing"), asked_for(context, "overwrite")
+    if skip_existing and overwrite and any(flags):
+        skip_existing, overwrite = flags  # which win over variables and the settings file
+
     # Decoding goes on while the rest of the program is imported.
     with ahead(sources if output in (None, "-") else ()) as begun:
         from chordtool import transcribing

@@ -346,11 +346,14 @@ def test_a_number_that_is_none_is_an_error() -> None:
 
 
 def test_more_segments_than_any_recording_has_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("reading", "json_document", "jams"):
+    for module in ("reading", "json_document", "jams", "lab"):
         monkeypatch.setattr(f"chordtool.formats.{module}.MAX_SEGMENTS", 3)
     for read, name in ((read_json, "json"), (read_jams, "jams"), (read_lab, "lab")):
         with pytest.raises(FormatError, match="more than 3 segments"):
             read((GOLDEN / f"song.{name}").read_bytes())
+    # Lines beyond are not even looked at.
+    with pytest.raises(FormatError, match="more than 3 segments"):
+        read_lab(b"0 0 C\n" * 4 + b"nothing\n")
     assert reading.MAX_SEGMENTS == 3
 
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from chordtool.errors import FormatError
 from chordtool.formats.base import Format, FormatOptions
-from chordtool.formats.reading import SLACK_SECONDS, chord_label, in_order, seconds, tiled
+from chordtool.formats.reading import (
+    MAX_SEGMENTS,
+    SLACK_SECONDS,
+    chord_label,
+    in_order,
+    seconds,
+    tiled,
+)
 from chordtool.formats.text import harte_labels
 from chordtool.segments import Segment, Transcription
 
@@ -53,6 +60,8 @@ def read_lab_segments(data: bytes) -> list[Segment]:
     for number, line in enumerate(data.decode("utf-8-sig", errors="replace").splitlines(), 1):
         parts = line.split(None, 2)
         if parts and not parts[0].startswith("#"):
+            if len(segments) == MAX_SEGMENTS:
+                raise FormatError(f"The file has more than {MAX_SEGMENTS:,} segments.")
             segments.append(_segment(parts, number, segments[-1].end if segments else 0.0))
     return segments
 

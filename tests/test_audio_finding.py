@@ -104,6 +104,14 @@ def test_no_paths_are_a_usage_error() -> None:
         find_audio([])
 
 
+def test_an_empty_path_is_not_the_folder_where_one_is(
+    library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(library)
+    with pytest.raises(UsageError, match="no name"):
+        find_audio(["b.mp3", ""])
+
+
 def test_suffixes_are_lower_case_with_a_dot() -> None:
     assert {".mp3", ".wav", ".flac", ".ogg", ".opus", ".m4a", ".mp4", ".webm"} <= AUDIO_SUFFIXES
     assert all(s == s.lower() and s.startswith(".") for s in AUDIO_SUFFIXES)

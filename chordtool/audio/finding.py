@@ -47,13 +47,17 @@ def find_audio(
         on_error: told about folders that cannot be listed; they are left out.
 
     Raises:
-        UsageError: no paths were given.
+        UsageError: no paths were given, or an empty one.
         AudioError: ``strict``, and a path is missing, or a folder or pattern has no recording.
     """
     found: dict[Path, None] = {}
     given = False
     for path in paths:
         given = True
+        if path == "":  # a shell's variable that is not set; as a path, it is this folder
+            raise UsageError(
+                "A recording has no name.", hint="Name files, folders, or - for a pipe."
+            )
         recordings = _expand(os.fspath(path), on_error)
         if strict and not recordings:
             raise AudioError(

@@ -17,6 +17,7 @@ from chordtool.segments import Transcription
 from chordtool.transcriber import Transcriber
 
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
+_ROOM = "Choose another folder with -o, or make room in this one."
 
 
 @dataclass(frozen=True)
@@ -188,14 +189,15 @@ def write_files(found: Transcription, task: Task, options: FormatOptions) -> Non
             with atomic_write(place_of(target)) as file:
                 file.write(data)
         except OSError as error:
-            failure = failure or FormatError(
-                f"{target} cannot be written: {error.strerror or error}.",
-                hint="Choose another folder with -o, or make room in this one.",
-            )
+            failure = failure or FormatError(_unwritten(target, error), hint=_ROOM)
         except ChordtoolError as error:
             failure = failure or error
     if failure is not None:
         raise failure
+
+
+def _unwritten(target: Path | str, error: OSError) -> str:
+    return f"{target} cannot be written: {error.strerror or error}."
 
 
 def _identities(paths: Iterable[Path]) -> set[tuple[int, int]]:
@@ -210,7 +212,10 @@ def _identities(paths: Iterable[Path]) -> set[tuple[int, int]]:
 
 def _left_to_do(task: Task, settings: Settings, recordings: Set[tuple[int, int]]) -> Task | Outcome:
     """The task without the files that are to be left alone, or what becomes of it at once."""
-    existing = [path for _, path in task.outputs if path.exists()]
+    try:
+        existing = [path for _, path in task.outputs if path.exists()]
+    except OSError as error:  # a folder that keeps to itself what is in it
+        return Outcome(task.source, FAILED, message=_unwritten(error.filename, error), hint=_ROOM)
     if not existing:
         return task
     special = next((path for path in existing if not path.is_file()), None)

@@ -210,7 +210,11 @@ def status(file: WeightFile, searched: Iterable[Path] | None = None) -> FileStat
     damaged = None
     for folder in folders() if searched is None else searched:
         path = folder / file.name
-        if not path.is_file():
+        try:
+            there = path.is_file()
+        except OSError as error:  # a folder that keeps to itself what is in it
+            raise _unreadable(path, error) from None
+        if not there:
             continue
         if is_genuine(path, file):
             return FileStatus(file, path, "ready")
@@ -247,15 +251,15 @@ def remove(name: str) -> tuple[Path, ...]:
     for file in entry(name).files:
         target = cache_folder() / file.name
         for path in (target, part_path(target, file)):
-            if path.is_file():
-                try:
+            try:
+                if path.is_file():
                     path.unlink()
-                except OSError as error:
-                    raise ModelUnavailableError(
-                        f"{path} cannot be deleted: {error.strerror}.",
-                        hint="Check its permissions, and that no program is using it.",
-                    ) from None
-                gone.append(path)
+                    gone.append(path)
+            except OSError as error:
+                raise ModelUnavailableError(
+                    f"{path} cannot be deleted: {error.strerror}.",
+                    hint="Check its permissions, and that no program is using it.",
+                ) from None
     return tuple(gone)
 
 
@@ -294,9 +298,13 @@ def is_genuine(path: Path, file: WeightFile) -> bool:
             return False
         return _digest(path, state.st_size, state.st_mtime_ns) == file.sha256
     except OSError as error:
-        raise ModelUnavailableError(
-            f"{path} cannot be read: {error.strerror}.", hint="Check its permissions."
-        ) from None
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> ModelUnavailableError:
+    return ModelUnavailableError(
+        f"{path} cannot be read: {error.strerror}.", hint="Check its permissions."
+    )
 
 
 @lru_cache(maxsize=64)

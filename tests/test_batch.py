@@ -84,3 +84,14 @@ def test_a_recording_on_a_bad_disk_fails_alone(
     bad, good = batch.run(tasks, batch.Settings())
     assert (bad.status, good.status) == (batch.FAILED, batch.DONE)
     assert "bad.mp3 cannot be read: Input/output error." in bad.message
+
+
+def test_a_name_that_is_too_long_for_its_format_fails_alone(tmp_path: Path) -> None:
+    long = tmp_path / f"{'x' * 251}.mp3"
+    for song in (long, tmp_path / "good.mp3"):
+        shutil.copy(CLIP, song)
+    tasks, _ = batch.plan([long, tmp_path / "good.mp3"], [], tmp_path, ["json"])
+    outcomes = {outcome.source.name: outcome for outcome in batch.run(tasks, batch.Settings())}
+    assert outcomes["good.mp3"].status == batch.DONE
+    assert outcomes[long.name].status == batch.FAILED
+    assert outcomes[long.name].message.endswith("json cannot be written: File name too long.")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
@@ -130,6 +131,19 @@ def test_presence_is_told_by_size_alone(cache: Path) -> None:
     assert catalogue.is_here("fake")
     put(cache, b"half")
     assert not catalogue.is_here("fake")
+
+
+def test_a_folder_that_keeps_to_itself_what_is_in_it_is_named(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", denied)
+    with pytest.raises(ModelUnavailableError, match="cannot be read: Permission denied"):
+        catalogue.weights("fake")
+    with pytest.raises(ModelUnavailableError, match="cannot be deleted: Permission denied"):
+        catalogue.remove("fake")
 
 
 def test_remove_empties_the_cache_and_leaves_other_folders_alone(

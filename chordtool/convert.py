@@ -18,6 +18,7 @@ from chordtool.formats import (
     render,
     spare_terminal,
 )
+from chordtool.formats.text import clean
 from chordtool.segments import Alternative, Segment, Transcription
 
 SIMPLIFICATIONS: Final = ("none", "majmin", "triads")
@@ -106,8 +107,10 @@ def convert_file(
         spare_terminal(format_name)
     _look_for_audio(options)
     found = read_transcription(source)
-    found = replace(found, source=found.source or str(source))
-    chosen = replace(options, capo=conversion.capo, target=target)
+    title = options.title
+    if found.source in ("", "-") and not clean(found.metadata.get("title", "")):
+        title = title or source.stem  # the recording has no name that is known
+    chosen = replace(options, title=title, capo=conversion.capo, target=target)
     data = render(convert(found, conversion), format_name, chosen)
     if target is None:
         return data

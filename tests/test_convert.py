@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from chordtool.cli import run
 from chordtool.convert import Conversion, convert, convert_file, majmin_label, triad_label
 from chordtool.errors import ExitCode, FormatError, UsageError
-from chordtool.formats import FormatOptions, read_transcription
+from chordtool.formats import FormatOptions, read_transcription, render
 from chordtool.segments import Alternative, Segment, Transcription
 from chordtool.vocabulary import LARGE, class_of, transpose
 from tests.songs import SONG
@@ -124,6 +125,19 @@ def test_a_lab_file_keeps_its_spelling_unless_asked(tmp_path: Path) -> None:
     keyed = convert_file(source, None, Conversion(), options=FormatOptions(spelling="key"))
     assert plain == b"0.000\t1.000\tBb\n1.000\t2.000\tD#\n"
     assert keyed == b"0.000\t1.000\tBb\n1.000\t2.000\tEb\n"
+
+
+def test_a_file_of_chords_gives_a_title_and_is_not_taken_for_the_recording(tmp_path: Path) -> None:
+    labels = tmp_path / "Late Train.lab"
+    labels.write_text("0 1 C\n")
+    document = json.loads(convert_file(labels, None, Conversion(), format_name="json") or b"")
+    assert document["source"] == ""
+    chart = convert_file(labels, None, Conversion(), format_name="chart") or b""
+    assert chart.startswith(b"Late Train\n")
+    streamed = tmp_path / "Streamed.json"
+    streamed.write_bytes(render(replace(SONG, source="-", metadata={}), "json", FormatOptions()))
+    chart = convert_file(streamed, None, Conversion(), format_name="chart") or b""
+    assert chart.startswith(b"Streamed\n")
 
 
 def test_the_capo_is_named_where_a_format_can(tmp_path: Path) -> None:

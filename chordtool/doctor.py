@@ -123,7 +123,7 @@ def _default_model() -> Finding:
 def _weights() -> Iterator[Finding]:
     """Folders with weights, and what is in them, contents checked."""
     for folder in catalogue.folders():
-        there = folder.is_dir()
+        there = os.path.isdir(folder)  # noqa: PTH112 - Path fails below what is closed to us
         chosen = os.environ.get(catalogue.MODELS_ENV) and folder != catalogue.cache_folder()
         if chosen and not there:
             yield Finding(

@@ -84,6 +84,14 @@ def test_a_models_folder_that_is_not_there_is_broken(monkeypatch: pytest.MonkeyP
     assert found("models folder").state == BROKEN
 
 
+def test_a_models_folder_that_cannot_be_looked_at_is_broken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CHORDTOOL_MODELS", str(tmp_path / ("y" * 300)))
+    assert found("models folder").state == BROKEN
+    assert found("model lv").state in (BROKEN, NOTE)
+
+
 @pytest.mark.parametrize(
     ("value", "why"),
     [("nonesuch_module:ODD", "No module named"), ("json:dumps", "wrong kind: function")],

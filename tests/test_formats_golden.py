@@ -36,6 +36,7 @@ from chordtool.formats.jams import read_jams
 from chordtool.formats.json_document import read_json
 from chordtool.formats.midi import notes_of
 from chordtool.segments import Segment, Transcription
+from chordtool.vocabulary import LARGE
 from tests.songs import SONG
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -240,6 +241,19 @@ def test_the_grid_of_chordpro_has_room_for_the_beats(beats: int, shape: str) -> 
     text = render(song, "chordpro", FormatOptions()).decode()
     assert f"{{start_of_grid{shape}}}" in text.splitlines()
     assert chordsketch.validate(text) == []
+
+
+@pytest.mark.parametrize("beats", [(), (0.0, 1.0, 2.0, 3.0)])
+def test_chordpro_names_no_chord_that_its_program_cannot_transpose(beats: tuple[float]) -> None:
+    """It takes no brackets in a name, and leaves what it does not know where it is."""
+    segments = tuple(Segment(float(n), n + 1.0, label) for n, label in enumerate(LARGE))
+    song = Transcription(segments, 170.0, beats=beats, downbeats=beats[:1])
+    text = render(song, "chordpro", FormatOptions()).decode()
+    assert "(" not in text
+    written = ("C:minmaj9", "C:minmaj7/b3", "D:maj(9)", "E:7(#9)", "G:sus4(b7)", "A:maj(*3)")
+    labels = tuple(Segment(float(n), n + 1.0, label) for n, label in enumerate(written))
+    text = render(Transcription(labels, 6.0), "chordpro", FormatOptions()).decode()
+    assert "[Cmmaj9] [Cmmaj7/Eb] [Dadd9] [E7#9]\n[G7sus4] [A(no3)]" in text
 
 
 def test_a_chart_has_every_bar() -> None:

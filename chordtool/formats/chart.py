@@ -6,6 +6,7 @@ Both have bars if the beats are known (``--beats``); otherwise they are chords i
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from chordtool.beats import Bar, bars_of
@@ -18,6 +19,13 @@ _BARS_PER_LINE = 4
 _CHORDS_PER_LINE = 4
 _CELLS_PER_BAR = 4
 """Of the grid that ChordPro draws where nothing else is said, of four bars a line too."""
+_CHORDPRO_SUFFIXES = {
+    "m(maj7)": "mmaj7", "m(maj9)": "mmaj9", "(2)": "add2", "(4)": "add4", "(9)": "add9",
+    "(11)": "add11", "m(9)": "madd9", "6(9)": "69", "m6(9)": "m69", "7(b9)": "7b9", "7(#9)": "7#9",
+    "7(#11)": "7#11", "7(b13)": "7b13", "maj7(#11)": "maj7#11", "sus4(b7)": "7sus4",
+    "sus2(b7)": "7sus2", "sus4(b7,9)": "9sus",
+}  # fmt: skip
+"""What follows the root in names that ChordPro knows, which have no brackets, by what we write."""
 
 
 def write_chordpro(transcription: Transcription, options: FormatOptions) -> bytes:
@@ -31,7 +39,7 @@ def write_chordpro(transcription: Transcription, options: FormatOptions) -> byte
     if options.capo:
         lines.append(f"{{capo: {options.capo}}}")
     lines += [f"{{duration: {clock(round(transcription.seconds))}}}", ""]
-    symbols = chord_symbols(transcription, options)
+    symbols = [_known(symbol) for symbol in chord_symbols(transcription, options)]
     bars = bars_of(transcription)
     if bars:
         lines += [f"{{start_of_grid{_shape(bars)}}}", *_grid(bars, symbols), "{end_of_grid}"]
@@ -46,6 +54,14 @@ def write_chordpro(transcription: Transcription, options: FormatOptions) -> byte
 def _directive(text: str) -> str:
     """Text that does not end its directive early, nor start a substitution."""
     return text.replace("{", "(").replace("}", ")")
+
+
+def _known(symbol: str) -> str:
+    """A symbol as ChordPro knows it: what it takes for no chord, it does not transpose."""
+    found = re.fullmatch(r"([A-G][b#]?)(.*?)((?:/[A-G][b#]?)?)", symbol)
+    if found is None or found[2] not in _CHORDPRO_SUFFIXES:
+        return symbol
+    return found[1] + _CHORDPRO_SUFFIXES[found[2]] + found[3]
 
 
 def _shape(bars: Sequence[Bar]) -> str:

@@ -237,6 +237,8 @@ def _open(file: WeightFile, have: int, patience: Patience) -> http.client.HTTPRe
         raise _TransientError(f"no connection ({reason})") from None
     except (OSError, http.client.HTTPException) as error:
         raise _TransientError(f"no answer ({_why(error)})") from None
+    except ValueError:  # letters that an address cannot have
+        raise _refused(file, f"{url[:200]!r} is not an address") from None
     if response.status not in (200, 206) or (response.status == 206 and not have):
         response.close()
         raise _refused(file, f"the server answers {response.status}")

@@ -291,7 +291,17 @@ def test_a_redirect_away_from_https_is_refused(location: str, mirror: Mirror, ta
     assert not target.exists()
 
 
-@pytest.mark.parametrize("base", ["http://example.org", "file:///tmp", "nonsense", "http://["])
+@pytest.mark.parametrize(
+    "base",
+    [
+        "http://example.org",
+        "file:///tmp",
+        "nonsense",
+        "http://[",
+        "https://127.0.0.1:1/\N{LATIN SMALL LETTER E WITH ACUTE}",
+        "https://\N{LATIN SMALL LETTER E WITH ACUTE}..x",
+    ],
+)
 def test_a_mirror_must_be_https_or_on_this_machine(
     base: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

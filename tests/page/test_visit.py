@@ -243,6 +243,13 @@ def test_without_its_recording_it_runs_silently(browser: Browser, tmp_path: Path
     assert browser.run("now()") == SONG.seconds
 
 
+def test_a_recording_that_breaks_off_leaves_the_page_where_it_was(shown: Browser) -> None:
+    at(shown, 9.5)
+    shown.run("audio.dispatchEvent(new Event('error'))")
+    assert text(shown, "problem").startswith("The recording cannot be played here.")
+    assert abs(shown.run("now()") - 9.5) < 0.01
+
+
 def test_a_song_without_bars_or_chords_is_a_page_too(browser: Browser, tmp_path: Path) -> None:
     target = tmp_path / "plain.html"
     target.write_bytes(render(replace(SONG, beats=(), downbeats=()), "html", FormatOptions()))

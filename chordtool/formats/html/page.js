@@ -62,6 +62,7 @@ function frame() {
 /** The recording is not where it was, or of a kind that the browser cannot play. */
 function lost() {
   if (!audible) return;
+  silent.time = audio.currentTime;
   audible = false;
   $("choose").hidden = false;
   $("problem").textContent = "The recording cannot be played here. Choose it, or practise without sound.";

@@ -36,8 +36,8 @@ class Transcriber:
     Raises:
         ModelUnavailableError: there is no such model, or its weights are not here.
         ModelError: the model file is broken.
-        UsageError: the model does not know the vocabulary, there is no such beat tracker, or the
-            plug-in that brings it is broken.
+        UsageError: the model does not know the vocabulary, ``top`` is negative, there is no such
+            beat tracker, or the plug-in that brings it is broken.
     """
 
     def __init__(
@@ -62,6 +62,8 @@ class Transcriber:
                 f"The model {card.name!r} knows the majmin vocabulary only.",
                 hint="Leave --vocabulary out, or choose another --model.",
             )
+        if top < 0:  # as the end of a slice, it would count from the unlikeliest
+            raise UsageError(f"There cannot be {top} alternatives.", hint="0 is none of them.")
         self.decoding = decoding or card.decoding
         self.top = top
         self.beats = beats

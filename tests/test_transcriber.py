@@ -90,3 +90,8 @@ def test_masked_samples_are_silent() -> None:
     assert chordtool.transcribe(masked, sample_rate=44_100) == chordtool.transcribe(
         silent, sample_rate=44_100
     )
+
+
+def test_fewer_alternatives_than_none_are_misuse() -> None:
+    with pytest.raises(UsageError, match="-5 alternatives"):
+        chordtool.Transcriber(top=-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
 
 import typer
 
@@ -21,6 +22,18 @@ class Vocabulary(str, Enum):
 
     large = "large"
     majmin = "majmin"
+
+
+def a_path(text: str) -> Path:
+    """A path as options take it.
+
+    Raises:
+        BadParameter: it is empty, as a shell's variable that is not set leaves it; as a path, that
+            would be the folder where the program was started.
+    """
+    if not text:
+        raise typer.BadParameter("it names nothing.")
+    return Path(text)
 
 
 def asked_for(context: typer.Context, parameter: str) -> bool:

@@ -7,12 +7,16 @@ from typing import Annotated
 
 import typer
 
+from chordtool.commands.choices import a_path
 from chordtool.errors import ExitCode
 
 corpus = typer.Typer(no_args_is_help=True)
 
 Folder = Annotated[
-    Path, typer.Argument(metavar="CORPUS", help="Folder of the corpus.", show_default=False)
+    Path,
+    typer.Argument(
+        parser=a_path, metavar="CORPUS", help="Folder of the corpus.", show_default=False
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 

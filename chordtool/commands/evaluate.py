@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from chordtool.commands import completion
-from chordtool.commands.choices import Vocabulary
+from chordtool.commands.choices import Vocabulary, a_path
 from chordtool.errors import UsageError
 from chordtool.threads import one_blas_thread
 
@@ -19,7 +19,12 @@ one_blas_thread()
 def evaluate(
     labels: Annotated[
         Path,
-        typer.Option("--labels", metavar="DIR", help="Ground truth: .lab, .jams or .json files."),
+        typer.Option(
+            "--labels",
+            parser=a_path,
+            metavar="DIR",
+            help="Ground truth: .lab, .jams or .json files.",
+        ),
     ],
     model: Annotated[
         list[str] | None,
@@ -34,16 +39,22 @@ def evaluate(
     estimates: Annotated[
         list[Path] | None,
         typer.Option(
-            "--estimates", metavar="DIR", help="Folder of chord files to evaluate; may be repeated."
+            "--estimates",
+            parser=a_path,
+            metavar="DIR",
+            help="Folder of chord files to evaluate; may be repeated.",
         ),
     ] = None,
     audio: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help=r"The recordings.  \[default: beside the labels]"),
+        typer.Option(
+            parser=a_path, metavar="DIR", help=r"The recordings.  \[default: beside the labels]"
+        ),
     ] = None,
     split: Annotated[
         Path | None,
         typer.Option(
+            parser=a_path,
             metavar="RUN|FILE",
             help="Score only the songs that a run of finetune put aside for testing: its folder, "
             "or a split.json.",
@@ -55,7 +66,7 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Answer with a row for each song.")] = False,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.svg", help="Draw the scores, too.")
+        Path | None, typer.Option(parser=a_path, metavar="FILE.svg", help="Draw the scores, too.")
     ] = None,
     jobs: Annotated[
         int, typer.Option("-j", "--jobs", min=0, help="Worker processes; 0: one for each core.")

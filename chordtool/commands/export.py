@@ -7,15 +7,22 @@ from typing import Annotated
 
 import typer
 
+from chordtool.commands.choices import a_path
 from chordtool.commands.output import bytes_for_people, show_json, show_pairs
 
 
 def export(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Folder of a run, or one of its checkpoints.")
+        Path,
+        typer.Argument(
+            parser=a_path, metavar="RUN", help="Folder of a run, or one of its checkpoints."
+        ),
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FILE.onnx", help="The file to write.")
+        Path,
+        typer.Option(
+            "-o", "--output", parser=a_path, metavar="FILE.onnx", help="The file to write."
+        ),
     ],
     last: Annotated[
         bool, typer.Option("--last", help="Take the last checkpoint instead of the best.")

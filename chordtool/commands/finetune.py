@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from chordtool.commands.choices import a_path
 from chordtool.commands.training_options import configured
 from chordtool.training.config import FinetuneConfig
 
@@ -14,7 +15,8 @@ from chordtool.training.config import FinetuneConfig
 @configured(FinetuneConfig)
 def finetune(
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="RUN", help="Folder of the run.")
+        Path,
+        typer.Option("-o", "--output", parser=a_path, metavar="RUN", help="Folder of the run."),
     ],
     config: FinetuneConfig,
     overwrite: Annotated[

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from chordtool.commands import completion
+from chordtool.commands.choices import a_path
 from chordtool.threads import one_blas_thread
 
 one_blas_thread()
@@ -27,7 +28,12 @@ def label_corpus(
     output: Annotated[
         Path,
         typer.Option(
-            "-o", "--output", metavar="CORPUS", help="Folder of the corpus.", show_default=False
+            "-o",
+            "--output",
+            parser=a_path,
+            metavar="CORPUS",
+            help="Folder of the corpus.",
+            show_default=False,
         ),
     ],
     sources: Annotated[

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from chordtool.commands import completion
-from chordtool.commands.choices import at_default
+from chordtool.commands.choices import a_path, at_default
 from chordtool.training.config import TrainConfig
 from chordtool.training.config_file import resolve
 
@@ -37,7 +37,7 @@ def configured(kind: type[TrainConfig]) -> Callable[[Callable[..., Any]], Callab
             "config", inspect.Parameter.KEYWORD_ONLY, default=None,
             annotation=Annotated[
                 Path | None,
-                typer.Option("--config", metavar="FILE|RUN",
+                typer.Option("--config", parser=a_path, metavar="FILE|RUN",
                              help="Settings of an earlier run; options given here win."),
             ],
         )  # fmt: skip

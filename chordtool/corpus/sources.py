@@ -56,10 +56,10 @@ def find_sources(
         The recordings, and pairs of a folder and what is wrong with it.
 
     Raises:
-        UsageError: there are no sources.
+        UsageError: there are no sources, or the list has no name.
         ChordtoolError: the list cannot be read.
     """
-    wanted = [*sources, *(_read_list(from_file) if from_file else [])]
+    wanted = [*sources, *(_read_list(from_file) if from_file is not None else [])]
     problems: list[tuple[str, str]] = []
 
     def note(error: OSError) -> None:
@@ -77,6 +77,10 @@ def find_sources(
 
 
 def _read_list(name: str) -> list[str]:
+    if not name:
+        raise UsageError(
+            "The list of sources has no name.", hint="Name a file; - is standard input."
+        )
     try:
         data = b"".join(chunks(sys.stdin.buffer)) if name == "-" else Path(name).read_bytes()
     except OSError as error:

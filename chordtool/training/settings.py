@@ -51,7 +51,8 @@ def checked(name: str, value: Any, hint: Any, metadata: Any) -> Any:
         inner = typing.get_args(hint)[0]
         if not isinstance(value, tuple | list):
             raise UsageError(f"{option} is not a list.")
-        return tuple(checked(name, item, inner, {}) for item in value)
+        named = {"metavar": metadata.get("metavar")}
+        return tuple(checked(name, item, inner, named) for item in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) < _MOST else math.inf
     if isinstance(value, Path) and hint is str:
@@ -66,6 +67,9 @@ def checked(name: str, value: Any, hint: Any, metadata: Any) -> Any:
     choices = metadata.get("choices")
     if choices and value not in choices:
         raise UsageError(f"{option} is {value!r}.", hint="Choose " + " or ".join(choices) + ".")
+    # What has a name in the help of its own names something; an empty path would be this folder.
+    if value == "" and metadata.get("metavar"):
+        raise UsageError(f"{option} names nothing.", hint="Leave it out, or give it a value.")
     return value
 
 

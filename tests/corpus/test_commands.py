@@ -214,3 +214,19 @@ def test_what_is_no_corpus_is_one_sentence(call: Any, tmp_path: Path) -> None:
         assert status == 1
         assert out == ""
         assert "is not a corpus" in err
+
+
+@pytest.mark.parametrize("option", ["-o", "--from-file"])
+def test_a_name_that_is_empty_is_misuse(
+    call: Any, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    """A variable of a shell that is not set: the folder where one was became a corpus."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    arguments = ("label-corpus", music, "-t", "toy", "-j", 1, "-o", tmp_path / "c")
+    status, out, err = call(*arguments, option, "")
+    assert (status, out) == (2, "")
+    assert "name" in err
+    assert list(tmp_path.joinpath("here").iterdir()) == []
+    assert not (tmp_path / "c").exists()
+    assert call("corpus", "info", "")[0] == 2

@@ -354,3 +354,15 @@ def test_what_cannot_be_evaluated_is_said_before_models_listen(
         evaluate_folders(replace(request, models=(*students, "nobody")), heard)
     call = ["evaluate", "--labels", str(labels), "--audio", str(recordings), "--model", students[0]]
     assert run([*call, "--plot", str(tmp_path / "plot.png")]) == 2
+
+
+@pytest.mark.parametrize("option", ["--labels", "--estimates", "--audio", "--split", "--plot"])
+def test_a_folder_whose_name_is_empty_is_misuse(
+    option: str, labels: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(labels)
+    call = ["evaluate", "--labels", str(labels), "--estimates", str(labels)]
+    assert run([*call, option, ""]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert f"'{option}': it names nothing" in shown.err

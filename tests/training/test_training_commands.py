@@ -246,3 +246,19 @@ def check_board(tmp_path: Path) -> None:
                  "loading_share": 0.1})  # fmt: skip
     board.close()
     assert list((tmp_path / "tensorboard").iterdir())
+
+
+@pytest.mark.parametrize("option", ["-o", "--corpus", "--config", "--split", "--teacher"])
+def test_a_name_that_is_empty_is_misuse(
+    option: str, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """As a path, it would be the folder where the program was started, with what lies there."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    call = ["distill", "--corpus", str(corpus), "-o", str(tmp_path / "run"), *options()]
+    assert run([*call, option, ""]) == ExitCode.USAGE
+    assert "names nothing" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["here"]
+    assert list(tmp_path.joinpath("here").iterdir()) == []
+    assert run(["export", str(tmp_path), "-o", ""]) == ExitCode.USAGE

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Final
 
@@ -61,8 +62,8 @@ def document_of(transcription: Transcription, options: FormatOptions) -> dict[st
                 transcription.segments, harte_labels(transcription, options), strict=True
             )
         ],
-        "beats": [_rounded(b) for b in transcription.beats],
-        "downbeats": [_rounded(b) for b in transcription.downbeats],
+        "beats": _rising(transcription.beats),
+        "downbeats": _rising(transcription.downbeats),
     }
 
 
@@ -79,6 +80,11 @@ def alternatives_of(segment: Segment, top: int, spelling: Spelling | None) -> li
 
 def _rounded(value: float) -> float:
     return round(float(value), 6)
+
+
+def _rising(times: Sequence[float]) -> list[float]:
+    """Times of which no two are the same: reading refuses what does not rise."""
+    return list(dict.fromkeys(_rounded(time) for time in times))
 
 
 def write_json(transcription: Transcription, options: FormatOptions) -> bytes:

@@ -23,6 +23,7 @@ from chordtool.formats.reading import (
     probability,
     seconds,
     tiled,
+    within,
 )
 from chordtool.formats.text import artist_of, clean, harte_labels, harte_spelling, title_of
 from chordtool.segments import Alternative, Segment, Transcription
@@ -155,7 +156,7 @@ def read_jams(data: bytes) -> Transcription:
     total = seconds(about.get("duration") or 0.0, "The duration of the JAMS file")
     whole, total = tiled(segments, total)
     tags = {k: about[k] for k in ("title", "artist") if isinstance(about.get(k), str) and about[k]}
-    beats, downbeats = _read_beats(document)
+    beats, downbeats = (within(times, total) for times in _read_beats(document))
     return Transcription(whole, total, beats=beats, downbeats=downbeats, metadata=tags)
 
 

@@ -23,6 +23,7 @@ from chordtool.formats.reading import (
     probability,
     seconds,
     tiled,
+    within,
 )
 from chordtool.formats.text import clean, harte_labels, harte_spelling, well_formed
 from chordtool.segments import Alternative, Segment, Transcription
@@ -125,8 +126,8 @@ def read_json(data: bytes) -> Transcription:
         source=member(document, "source", str, ""),
         model=member(document, "model", str, ""),
         vocabulary=vocabulary,
-        beats=beats,
-        downbeats=downbeats,
+        beats=within(beats, total),
+        downbeats=within(downbeats, total),
         metadata=_metadata(member(document, "metadata", dict, {})),
     )
 

@@ -151,3 +151,13 @@ def tiled(segments: Sequence[Segment], total: float = 0.0) -> tuple[tuple[Segmen
         whole.append(Segment(now, total, "N"))
         now = total
     return tuple(whole), now
+
+
+def within(times: Sequence[float], total: float) -> tuple[float, ...]:
+    """Times that are in the recording: a beat beyond its end would make a bar that it has not.
+
+    Args:
+        times: of beats, in seconds.
+        total: length of the recording, as :func:`tiled` has it.
+    """
+    return tuple(time for time in times if time <= total)

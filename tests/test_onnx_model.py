@@ -311,6 +311,18 @@ def test_a_card_that_is_too_deep_to_be_copied_is_refused() -> None:
     assert ModelCard.from_json(card.replace('"deep"', "[" * 90 + "]" * 90))
 
 
+@pytest.mark.parametrize(("frames", "most"), [(108, 40), (8, 3), (None, 40)])
+def test_a_card_whose_windows_overlap_beyond_all_need_is_refused(
+    frames: int | None, most: int
+) -> None:
+    def card(context: int) -> str:
+        return tiny_card(segment_frames=frames, windows=Windows(context)).to_json()
+
+    assert ModelCard.from_json(card(most)).windows == Windows(most)
+    with pytest.raises(ModelError, match="more than 4 windows"):
+        ModelCard.from_json(card(most + 1))
+
+
 def test_a_card_that_is_refused_without_a_word_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(document: object) -> FrontEnd:
         raise ValueError

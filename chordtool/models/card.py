@@ -13,7 +13,7 @@ from typing import Any, Final
 from chordtool.decoding import Decoding
 from chordtool.errors import ModelError, first_line
 from chordtool.frontend import FrontEnd
-from chordtool.models.windows import Windows
+from chordtool.models.windows import DEFAULT_FRAMES, MOST_OVERLAPPING, Windows
 
 CARD_SCHEMA: Final = 1
 """Version of the card's layout. A program refuses cards that are newer than it knows."""
@@ -119,6 +119,8 @@ class ModelCard:
             isinstance(frames, int) and not isinstance(frames, bool) and 1 <= frames <= 100_000
         ):
             raise _broken("segment_frames is not a whole number from 1 to 100000")
+        if self.windows.overlapping(frames or DEFAULT_FRAMES) > MOST_OVERLAPPING:
+            raise _broken(f"its frames are in more than {MOST_OVERLAPPING} windows")
         if not isinstance(self.training, dict) or not isinstance(self.metrics, dict):
             raise _broken("training or metrics is not an object")
         if not _ends_within(_MOST_LEVELS, self.training):

@@ -17,7 +17,7 @@ from chordtool.files import require_regular
 from chordtool.models.card import ModelCard
 from chordtool.models.onnx_file import MAX_BYTES, OnnxFacts, inspect
 from chordtool.models.seal import check_seal
-from chordtool.models.windows import Windows, WindowStream
+from chordtool.models.windows import DEFAULT_FRAMES, Windows, WindowStream
 from chordtool.types import Features, Logits, Samples
 from chordtool.vocabulary import VOCABULARIES
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     import onnxruntime
 
 INPUT, OUTPUT = "features", "logits"
-DEFAULT_FRAMES = 108
-"""Frames of a window where the card leaves it open."""
 SECONDS_PER_BATCH = 120.0
 """A batch that takes longer than this is stopped: no student needs a hundredth of it."""
 

@@ -20,6 +20,11 @@ from chordtool.types import Features, Logits
 Forward: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 BATCH: Final = 6
 """Windows answered at a time. Larger batches gain nothing on a CPU and take more memory."""
+DEFAULT_FRAMES: Final = 108
+"""Frames of a window where the card leaves it open."""
+MOST_OVERLAPPING: Final = 4
+"""Windows that may hold a frame, on a card; the paper's stride gives two. The answers of all are
+kept until the recording ends."""
 MOST_WAITING: Final = 32
 """Batches that may wait for an answer: half an hour of music, 12 MiB of features."""
 VOTES: Final = ("centre", "logits", "probabilities", "hard")
@@ -47,6 +52,10 @@ class Windows:
     def stride(self, frames: int) -> int:
         """Frames from the start of a window of that many frames to the start of the next."""
         return max(1, frames - 2 * self.context_frames)
+
+    def overlapping(self, frames: int) -> int:
+        """How many windows of that many frames hold a frame, at most."""
+        return -(-frames // self.stride(frames))
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Windows:

@@ -21,6 +21,8 @@ MAX_FILTER_SECONDS: Final = 10.0
 MAX_KERNEL_BYTES: Final = 64 << 20
 MAX_VALUES_PER_SECOND: Final = 100_000
 """The students' front end has 1,550."""
+MAX_FRAMES_PER_SECOND: Final = 100
+"""Each is answered for every class, however few bins it has. The students hear 11, lv 43."""
 
 KINDS: Final = ("cqt", "hybrid-cqt", "harmonic-cqt-db", "other")
 
@@ -142,7 +144,8 @@ class FrontEnd:
 
         Raises:
             ValueError: the highest bin lies above half the sample rate, the kernels or the
-                features of a second are too large, or the lowest filter is too long.
+                features of a second are too large, the lowest filter is too long, or the
+                frames are too many.
         """
         relative = 2.0 ** (2.0 / self.bins_per_octave)
         bandwidth = (relative - 1) / (relative + 1)
@@ -156,6 +159,7 @@ class FrontEnd:
             * self.bins_per_octave * self.sample_rate * seconds <= MAX_KERNEL_BYTES,
             "more than 100,000 values a second": self.n_bins * self.sample_rate
             <= MAX_VALUES_PER_SECOND * self.hop_length,
+            "more than 100 frames a second": self.frame_seconds * MAX_FRAMES_PER_SECOND >= 1,
         }  # fmt: skip
         for name, good in checks.items():
             if not good:

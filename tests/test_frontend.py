@@ -75,3 +75,17 @@ def test_normalising_centres_and_scales() -> None:
 def test_a_description_out_of_range_is_refused(bad: dict[str, object]) -> None:
     with pytest.raises((ValueError, TypeError)):
         FrontEnd.from_dict(bad)
+
+
+@pytest.mark.parametrize(
+    "costly",
+    [
+        FrontEnd(hop_length=1, n_bins=1),
+        FrontEnd(hop_length=220, n_bins=1),
+        FrontEnd(hop_length=400, n_bins=1, chunk_samples=400),  # two frames of every chunk
+    ],
+)
+def test_frames_beyond_all_need_are_refused(costly: FrontEnd) -> None:
+    FrontEnd(sample_rate=44_100, hop_length=441, n_bins=1).check_computable()
+    with pytest.raises(ValueError, match="more than 100 frames a second"):
+        costly.check_computable()

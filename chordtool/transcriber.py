@@ -24,6 +24,8 @@ from chordtool.vocabulary import VOCABULARIES, reduce_logits
 class Transcriber:
     """A model that is ready to write down the chords of recordings, one at a time.
 
+    It can be pickled for other processes of the same machine; plug-ins' models if they can be.
+
     Args:
         model: a model, the name of a registered one, or the path of an exported ``.onnx`` file.
         vocabulary: ``"large"`` or ``"majmin"``; the model's own by default. A model that knows

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 
@@ -50,6 +51,12 @@ def test_probabilities_sum_to_one(teacher: Model) -> None:
 
 def test_no_frames_give_no_logits(teacher: Model) -> None:
     assert teacher.logits(np.zeros((0, 216, 2), np.float32)).shape == (0, 170)
+
+
+def test_it_can_be_handed_to_another_process(teacher: Model) -> None:
+    features = np.full((7, 216, 2), -40, np.float32)
+    received: Model = pickle.loads(pickle.dumps(teacher))
+    np.testing.assert_array_equal(received.logits(features), teacher.logits(features))
 
 
 def test_its_card_says_what_it_is(teacher: Model) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,13 @@ def test_large_inputs_stay_finite(fold: Path) -> None:
     inputs = magnitudes(200)[:, :N_INPUTS]
     inputs[100] *= 1e6
     assert np.isfinite(LvNetwork(fold).run(inputs)).all()
+
+
+def test_a_fold_can_be_handed_to_another_process(fold: Path) -> None:
+    network = LvNetwork(fold)
+    received: LvNetwork = pickle.loads(pickle.dumps(network))
+    inputs = magnitudes(20)[:, :N_INPUTS]
+    np.testing.assert_array_equal(received.run(inputs), network.run(inputs))
 
 
 def test_silence_stays_finite(fold: Path) -> None:

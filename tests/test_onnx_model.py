@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -51,6 +52,21 @@ def test_windows_of_the_card_change_nothing_where_frames_stand_alone(vote: str) 
 def test_the_number_of_threads_changes_nothing() -> None:
     answers = [OnnxModel(tiny_student(), threads=n).logits(FEATURES) for n in (1, 2, 3)]
     assert all(np.array_equal(answers[0], answer) for answer in answers[1:])
+
+
+@pytest.mark.parametrize("kept", ["as a file", "in memory"])
+def test_a_model_can_be_handed_to_other_processes_before_it_is_used_and_after(
+    kept: str, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.onnx").write_bytes(tiny_student())
+    path = tmp_path / "mine.onnx" if kept == "as a file" else None
+    model = OnnxModel(tiny_student(), path=path)
+    before = pickle.dumps(model)
+    wanted = model.logits(FEATURES)
+    for handed in (before, pickle.dumps(model)):
+        received: OnnxModel = pickle.loads(handed)
+        assert received.card == model.card
+        np.testing.assert_array_equal(received.logits(FEATURES), wanted)
 
 
 def test_a_session_that_another_thread_makes_meanwhile_takes_nothing_away(

@@ -55,6 +55,7 @@ class Crema:
         Raises:
             ModelError: one of the files is not what it should be.
         """
+        self._files = network, vocabulary
         try:
             self._session = _session(network)
             self._order = _order(vocabulary)
@@ -79,6 +80,10 @@ class Crema:
             source=described.source,
             description=described.description,
         )
+
+    def __reduce__(self) -> tuple[type[Crema], tuple[Path, Path]]:
+        """Another process reads the files for itself: sessions cannot be pickled."""
+        return Crema, self._files
 
     def features(self, samples: Samples) -> Features:
         """Two constant-Q transforms in decibels, float32 [frames, 216, 2], of float32 [n]."""

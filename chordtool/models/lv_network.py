@@ -66,6 +66,7 @@ class LvNetwork:
         Raises:
             ModelError: the file is not such a network.
         """
+        self._path = path
         try:
             weights = _weights(path)
             self._layers = [_layer(name, weights) for name in _LAYERS]
@@ -76,6 +77,10 @@ class LvNetwork:
                 f"{path} is not a network of the lv teacher.",
                 hint="Run: chordtool models download lv",
             ) from error
+
+    def __reduce__(self) -> tuple[type[LvNetwork], tuple[Path]]:
+        """Another process reads the file for itself: sessions cannot be pickled."""
+        return LvNetwork, (self._path,)
 
     def run(self, magnitudes: Array) -> Array:
         """Logits of a recording.

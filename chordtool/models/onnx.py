@@ -51,7 +51,7 @@ class OnnxModel:
         _check_interface(facts)
         self.card: ModelCard = facts.card
         self.windows: Windows = facts.card.windows
-        self._source: bytes | str | None = _utf8(path) or bytes(data)
+        self._source: bytes | str = _utf8(path) or bytes(data)
         self.threads = threads
         self._session: onnxruntime.InferenceSession | None = None
 
@@ -76,13 +76,16 @@ class OnnxModel:
         check_seal(data, str(path))
         return cls(data, threads=threads)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs: it sets up ONNX Runtime for itself."""
+        return {**self.__dict__, "_session": None}
+
     def prepare(self) -> None:
         """Set up ONNX Runtime; worth doing while audio is being decoded.
 
         Raises:
             ModelError: ONNX Runtime does not accept the file.
         """
-        source = self._source  # first: another thread that is done forgets it
         if self._session is not None:
             return
         from chordtool.models.runtime import PROVIDERS, onnxruntime
@@ -101,14 +104,13 @@ class OnnxModel:
         try:
             with bounded_memory(NETWORK_BYTES):
                 self._session = onnxruntime.InferenceSession(
-                    source,
+                    self._source,
                     options,
                     providers=PROVIDERS,
                     enable_fallback=0,  # it would be announced on standard output
                 )
         except Exception as error:  # ONNX Runtime has no common base class of its errors
             raise _failed("cannot be loaded", error) from None
-        self._source = None
 
     def features(self, samples: Samples) -> Features:
         """Log constant-Q features, float32 [frames, bins], not normalised."""

@@ -41,7 +41,8 @@ class Conversion:
     capo: int = 0
     """Write the chords that sound right with a capo at this fret, 0..11."""
     simplify: str = "none"
-    """``"none"``, ``"majmin"`` (every chord major or minor) or ``"triads"`` (no sevenths)."""
+    """``"none"``, ``"majmin"`` (every chord major or minor) or ``"triads"`` (no sevenths); a power
+    chord, which is neither, becomes ``X``."""
 
     def __post_init__(self) -> None:
         if self.simplify not in SIMPLIFICATIONS:
@@ -66,7 +67,13 @@ def convert(transcription: Transcription, conversion: Conversion) -> Transcripti
     if conversion.simplify != "none":
         rule = majmin_label if conversion.simplify == "majmin" else triad_label
         segments = joined([_pooled(s, rule) for s in segments])
-    known = "majmin" if conversion.simplify == "majmin" else transcription.vocabulary
+    known = transcription.vocabulary
+    if conversion.simplify == "majmin":
+        # A power chord is neither, and becomes X, which only the large vocabulary has.
+        readings = (
+            label for s in segments for label in (s.label, *(a.label for a in s.alternatives))
+        )
+        known = "large" if "X" in readings else "majmin"
     return replace(transcription, segments=segments, vocabulary=known)
 
 
@@ -153,6 +160,8 @@ def _look_for_audio(options: FormatOptions) -> None:
 
 def majmin_label(label: str) -> str:
     """The major or minor chord that stands for a chord; ``N`` and ``X`` stay.
+
+    A power chord is ``X``, as for :func:`chordtool.vocabulary.class_of`: it has no third that says.
 
     Raises:
         LabelError: the label is not a chord.

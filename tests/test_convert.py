@@ -54,7 +54,19 @@ def test_major_and_minor_only() -> None:
     assert chords(simple) == [
         "N", "A#", "D:min", "D#", "F", "A#", "E:min", "F", "X", "A#",
     ]  # fmt: skip
-    assert simple.vocabulary == "majmin"
+
+
+def vocabulary_of(*segments: Segment) -> str:
+    simple = convert(Transcription(segments, segments[-1].end), Conversion(simplify="majmin"))
+    return simple.vocabulary
+
+
+def test_what_is_neither_major_nor_minor_leaves_a_document_large() -> None:
+    assert vocabulary_of(Segment(0.0, 1.0, "C:7"), Segment(1.0, 2.0, "N")) == "majmin"
+    for label in ("X", "C:5", "C:1"):
+        assert majmin_label(label) == "X"
+        assert vocabulary_of(Segment(0.0, 1.0, "C:7"), Segment(1.0, 2.0, label)) == "large"
+        assert vocabulary_of(Segment(0.0, 1.0, "C", 0.5, (Alternative(label, 0.1),))) == "large"
 
 
 def test_triads_keep_what_has_no_seventh() -> None:

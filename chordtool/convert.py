@@ -207,7 +207,10 @@ def _mapped(segments: Sequence[Segment], rule: Callable[[str], str]) -> tuple[Se
 
 
 def _pooled(segment: Segment, rule: Callable[[str], str]) -> Segment:
-    """A segment in a smaller vocabulary: readings that become the same add their confidence."""
+    """A segment in a smaller vocabulary: readings that become the same add their confidence.
+
+    The label stays the one that was decided, even where the others add up to more.
+    """
     pool: dict[str, float] = {rule(segment.label): segment.confidence}
     for alternative in segment.alternatives:
         label = rule(alternative.label)

@@ -28,7 +28,7 @@ class Segment:
     confidence: float = 1.0
     """Mean posterior probability of the label over the segment's frames, 0..1."""
     alternatives: tuple[Alternative, ...] = ()
-    """The next likeliest readings, likeliest first, the label itself left out."""
+    """The likeliest other readings, likeliest first; one may be likelier than the label."""
 
     @property
     def seconds(self) -> float:

@@ -86,6 +86,14 @@ def test_readings_that_become_one_add_their_confidence() -> None:
     assert simple.alternatives == (Alternative("A:min", 0.2),)
 
 
+def test_the_chord_stays_that_was_decided_where_others_together_are_likelier() -> None:
+    others = (Alternative("A:min7", 0.28), Alternative("A:min", 0.25))
+    song = Transcription((Segment(0.0, 1.0, "C:maj7", 0.3, others),), 1.0)
+    (simple,) = convert(song, Conversion(simplify="majmin")).segments
+    assert (simple.label, simple.confidence) == ("C", 0.3)
+    assert simple.alternatives == (Alternative("A:min", pytest.approx(0.53)),)
+
+
 def test_neighbours_that_become_one_average_their_confidence_over_time() -> None:
     song = Transcription(
         (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Real
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -78,10 +80,12 @@ class Transcriber:
         """Write down the chords of an audio file, of a stream of one, or of one under way.
 
         Raises:
+            UsageError: the source is none of these, or a stream of text.
             AudioError: the source cannot be read as audio.
             ModelError: the model fails.
             ChordtoolError: the beat tracker fails, if beats were asked for.
         """
+        _check_source(source, "Give a path or a binary stream; transcribe_samples takes samples.")
         given = Path(source) if isinstance(source, str | PathLike) else source
         stream_or_path = given.source if isinstance(given, UnderWay) else given
         if isinstance(self.model, OnnxModel) and self.beats is None:
@@ -106,11 +110,16 @@ class Transcriber:
             seconds: exact length of the recording, if the samples were rounded to it.
 
         Raises:
+            UsageError: the samples have another type or shape, or the length is no number of
+                seconds.
             ModelError: the model fails.
         """
-        front_end = self.model.card.front_end
+        from chordtool.audio.samples import check_samples
+
+        check_samples(samples, mono=True)
         if seconds is None:
-            seconds = len(samples) / front_end.sample_rate
+            seconds = len(samples) / self.model.card.front_end.sample_rate
+        seconds = _length(seconds)
         logits = self.model.logits(self.model.features(samples))
         return Transcription(
             self._decode(logits, seconds),
@@ -170,12 +179,11 @@ def transcribe(
         ModelError: the model file is broken, or the model fails.
         ModelUnavailableError: there is no such model, or its weights are not here.
     """
-    if not isinstance(source, str | PathLike | np.ndarray) and not hasattr(source, "read"):
-        raise UsageError(
-            f"The source is of the type {type(source).__name__}.",
-            hint="Give a path, a binary stream, or an array of numpy with its sample rate.",
-        )
     samples = isinstance(source, np.ndarray)
+    if not samples:
+        _check_source(
+            source, "Give a path, a binary stream, or an array of numpy with its sample rate."
+        )
     if samples != (sample_rate is not None):
         raise UsageError(
             "Samples come with their sample rate, files without.",
@@ -190,6 +198,29 @@ def transcribe(
     return transcriber.transcribe_samples(
         *to_mono(source, sample_rate, transcriber.model.card.front_end.sample_rate)
     )
+
+
+def _check_source(source: object, hint: str) -> None:
+    """Refuse what is neither a recording nor a way to one."""
+    if hasattr(source, "encoding"):  # what reads text has one, whatever its class
+        raise UsageError("The stream is open as text.", hint='Open the file with open(path, "rb").')
+    if not isinstance(source, str | PathLike | UnderWay) and not hasattr(source, "read"):
+        raise UsageError(f"The source is of the type {type(source).__name__}.", hint=hint)
+
+
+def _length(seconds: object) -> float:
+    """A recording's length as a caller gives it."""
+    try:
+        number = isinstance(seconds, Real) and not isinstance(seconds, bool)
+        length = float(seconds) if number else math.nan  # type: ignore[arg-type]
+    except OverflowError:
+        length = math.inf
+    if not 0 <= length < math.inf:
+        raise UsageError(
+            "A recording's length is a finite number of seconds, not below 0.",
+            hint="Leave seconds out, and the samples are counted.",
+        )
+    return length
 
 
 def _tags(facts: audio.SourceFacts) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ def test_no_samples_have_no_chords() -> None:
         (CLIP, 44_100, UsageError),
         ([0.0] * 100, 44_100, UsageError),
         (b"RIFF", None, UsageError),
+        (io.StringIO("RIFF"), None, UsageError),
         (None, None, UsageError),
     ],
 )
@@ -90,6 +92,55 @@ def test_masked_samples_are_silent() -> None:
     assert chordtool.transcribe(masked, sample_rate=44_100) == chordtool.transcribe(
         silent, sample_rate=44_100
     )
+
+
+@pytest.fixture(scope="module")
+def transcriber() -> chordtool.Transcriber:
+    return chordtool.Transcriber()
+
+
+@pytest.mark.parametrize("source", [b"RIFF", np.zeros(100, np.float32), None, 3])
+def test_what_is_no_recording_is_misuse(transcriber: chordtool.Transcriber, source: Any) -> None:
+    with pytest.raises(UsageError, match=type(source).__name__) as caught:
+        transcriber.transcribe(source)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_file_that_is_open_as_text_is_misuse(
+    transcriber: chordtool.Transcriber, encoding: str
+) -> None:
+    with CLIP.open(encoding=encoding) as file, pytest.raises(UsageError, match="text") as caught:
+        transcriber.transcribe(file)  # type: ignore[arg-type]
+    assert '"rb"' in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [np.zeros((100, 2), np.float32), np.zeros(()), np.zeros(100, np.int16), [0.0] * 100, b"RIFF"],
+)
+def test_a_transcriber_takes_mono_samples_alone(
+    transcriber: chordtool.Transcriber, samples: Any
+) -> None:
+    with pytest.raises(UsageError, match="samples") as caught:
+        transcriber.transcribe_samples(samples)
+    assert "chordtool.transcribe" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "seconds", [-1, float("nan"), float("inf"), True, "3", pytest.param(10**400, id="huge")]
+)
+def test_a_length_that_makes_no_sense_is_misuse(
+    transcriber: chordtool.Transcriber, seconds: Any
+) -> None:
+    with pytest.raises(UsageError, match="seconds") as caught:
+        transcriber.transcribe_samples(np.zeros(100, np.float32), seconds)
+    assert caught.value.hint
+
+
+def test_a_length_may_be_one_of_numpys(transcriber: chordtool.Transcriber) -> None:
+    found = transcriber.transcribe_samples(np.zeros(100, np.float32), np.float32(2))
+    assert repr(found.seconds) == "2.0"
 
 
 def test_fewer_alternatives_than_none_are_misuse() -> None:

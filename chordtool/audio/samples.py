@@ -14,6 +14,27 @@ from chordtool.errors import UsageError
 from chordtool.types import Samples
 
 
+def check_samples(samples: object, *, mono: bool) -> None:
+    """Refuse what is no array of samples, of one channel if they must be ``mono`` already.
+
+    Raises:
+        UsageError: they have another type or shape.
+    """
+    other = "; chordtool.transcribe takes several channels and any sample rate." if mono else "."
+    if not isinstance(samples, np.ndarray) or samples.dtype.kind != "f":
+        kind = samples.dtype if isinstance(samples, np.ndarray) else type(samples).__name__
+        raise UsageError(
+            f"The samples are of the type {kind}.",
+            hint=f"Give floating-point numbers within -1..1, as soundfile.read returns{other}",
+        )
+    if samples.ndim != 1 and (mono or samples.ndim != 2 or samples.shape[1] == 0):
+        forms = "[n]" if mono else "[n] or [n, channels]"
+        raise UsageError(
+            f"The samples have the shape {list(samples.shape)}.",
+            hint=f"Give {forms}, as soundfile.read returns{other}",
+        )
+
+
 def to_mono(
     samples: NDArray[np.floating[Any]], sample_rate: int, wanted: int
 ) -> tuple[Samples, float]:
@@ -31,16 +52,7 @@ def to_mono(
         UsageError: they have another type or shape, or their rate is no number.
         AudioError: not one is finite, or there are too many, or too many channels.
     """
-    if samples.dtype.kind != "f":
-        raise UsageError(
-            f"The samples are of the type {samples.dtype}.",
-            hint="Give floating-point numbers within -1..1, as soundfile.read returns.",
-        )
-    if samples.ndim not in (1, 2) or (samples.ndim == 2 and samples.shape[1] == 0):
-        raise UsageError(
-            f"The samples have the shape {list(samples.shape)}.",
-            hint="Give [n] or [n, channels], as soundfile.read returns.",
-        )
+    check_samples(samples, mono=False)
     rate: object = sample_rate  # whatever a caller took for one
     # Of a rate that is not finite, the resampler would not come to an end.
     if isinstance(rate, bool) or not isinstance(rate, Real) or not math.isfinite(rate):

@@ -190,3 +190,14 @@ def test_tables_for_people_say_the_same(capsys: pytest.CaptureFixture[str], targ
     assert "BSD-2-Clause" not in shown
     assert shown.count("damaged") == 2
     assert str(target) in shown
+
+
+def test_a_folder_whose_name_is_empty_is_misuse(
+    target: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(target)
+    monkeypatch.chdir(target.parents[1])  # where the weights would be found
+    assert cli.run(["models", "download", "crema", "--to", ""]) == ExitCode.USAGE
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "'--to': it names nothing" in shown.err

@@ -10,6 +10,7 @@ import typer
 
 from chordtool import catalogue
 from chordtool.commands import completion
+from chordtool.commands.choices import a_path
 from chordtool.commands.output import bytes_for_people, show_json, show_pairs, show_table
 from chordtool.errors import ExitCode
 from chordtool.models import inventory
@@ -78,6 +79,7 @@ def download(
     to: Annotated[
         Path | None,
         typer.Option(
+            parser=a_path,
             metavar="DIR",
             help="Fetch into this folder, for CHORDTOOL_MODELS on this or another machine.",
         ),

@@ -42,13 +42,16 @@ def distill(
     """
     if not config.corpus:
         raise UsageError("No corpus was given.", hint="Name one with --corpus DIR.")
+    runs.check_settings(config)
+    weights_for(config.corpus, config.weight)
+    start = runs.fresh(config.student)
     with place(config) as here:
         told: Listener = (listener or Silent()) if here.leads else Silent()
         with runs.opened(folder, here, overwrite=overwrite):
             corpora = _corpora(config, folder, here, told)
-            start = runs.fresh(config.student, teacher=_teachers(corpora))
+            taught = replace(start, card=replace(start.card, teacher=_teachers(corpora)))
             sources = _sources(config, corpora, told)
-            outcome = runs.execute(config, sources, start, here, folder, told)
+            outcome = runs.execute(config, sources, taught, here, folder, told, overwrite=overwrite)
             return replace(outcome, failures=tuple(f for c in corpora for f in c.failures))
 
 

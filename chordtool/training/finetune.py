@@ -51,12 +51,13 @@ def finetune(
     """
     if not config.labels:
         raise UsageError("No labels were given.", hint="Name a folder with --labels DIR.")
+    runs.check_settings(config)
     start = runs.fresh(config.student) if config.from_scratch else starting_student(config)
     with place(config) as here:
         told: Listener = (listener or Silent()) if here.leads else Silent()
         with runs.opened(folder, here, overwrite=overwrite):
             sources, failed = _sources(config, folder, start, here, told)
-            outcome = runs.execute(config, sources, start, here, folder, told)
+            outcome = runs.execute(config, sources, start, here, folder, told, overwrite=overwrite)
             return replace(outcome, failures=tuple((str(k), v) for k, v in failed.items()))
 
 

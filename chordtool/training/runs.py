@@ -19,8 +19,9 @@ from chordtool.evaluation import METRICS
 from chordtool.files import PART_PATTERN, atomic_write
 from chordtool.frontend import FrontEnd
 from chordtool.locking import try_lock
+from chordtool.matching import song_names
 from chordtool.models.card import ModelCard
-from chordtool.models.students import build, require_architecture
+from chordtool.models.students import ARCHITECTURES, build
 from chordtool.training import checkpoint
 from chordtool.training.config import TrainConfig
 from chordtool.training.config_file import CONFIG
@@ -53,19 +54,33 @@ class Start:
     """The student that the weights are from."""
 
 
-def fresh(architecture: str, teacher: str = "") -> Start:
+def fresh(architecture: str) -> Start:
     """Random weights of an architecture, with the students' front end.
 
     Raises:
-        ModelError: there is no such architecture.
+        UsageError: there is no such architecture.
     """
-    require_architecture(architecture)
-    return Start(ModelCard("", architecture, FrontEnd(), teacher=teacher))
+    if architecture not in ARCHITECTURES:
+        raise UsageError(
+            f"There is no student architecture {architecture!r}.",
+            hint="Known ones: " + ", ".join(ARCHITECTURES) + ".",
+        )
+    return Start(ModelCard("", architecture, FrontEnd()))
+
+
+def check_settings(config: TrainConfig) -> None:
+    """Refuse what would be refused anyway after hours of labelling, or of computing features.
+
+    Raises:
+        UsageError: the split cannot be read, or the pattern is none.
+    """
+    read_split(config.split)
+    song_names([], config.song_pattern)
 
 
 @contextmanager
 def opened(folder: Path, place: Place, *, overwrite: bool) -> Iterator[None]:
-    """A run's folder, for this run alone: new, or with a run to go on with.
+    """A run's folder, for this run alone: new, or with a run to go on with, or to be replaced.
 
     Raises:
         UsageError: the folder holds something else.
@@ -84,9 +99,6 @@ def opened(folder: Path, place: Place, *, overwrite: bool) -> Iterator[None]:
             )
         for part in folder.glob(PART_PATTERN):
             part.unlink(missing_ok=True)
-        if overwrite:
-            for name in _OURS:
-                (folder / name).unlink(missing_ok=True)
         place.wait()
         yield
 
@@ -112,8 +124,12 @@ def execute(
     place: Place,
     folder: Path,
     listener: Listener,
+    *,
+    overwrite: bool = False,
 ) -> Outcome:
     """Split, normalise, build, train; or go on with the run in the folder.
+
+    The run that ``overwrite`` replaces stays until it is known that the new one can begin.
 
     Raises:
         TrainingError: the data cannot be used, or the run fails.
@@ -126,10 +142,12 @@ def execute(
             "Songs of --split that are not here, or are called otherwise: "
             f"{', '.join(missing[:3])} ({len(missing)} in all)."
         )
-    student, card = _student(config, split, start, folder)
+    student, card = _student(config, split, start, folder, overwrite=overwrite)
     train = Segments(split.train, config, card.front_end)
     _require_something_to_learn(train, config)
     validation = Segments(split.validation, config, card.front_end, training=False)
+    if overwrite:
+        _clear(folder, place)
     trainer = Trainer(config, student, card, train, validation, place, folder, listener)
     if trainer.resume():
         state = trainer.state
@@ -152,6 +170,13 @@ def execute(
         report(folder, config, outcome, split)
     place.wait()
     return replace(outcome, leads=place.leads)
+
+
+def _clear(folder: Path, place: Place) -> None:
+    if place.leads:
+        for name in _OURS:
+            (folder / name).unlink(missing_ok=True)
+    place.wait()  # Nobody looks for a state that is about to go.
 
 
 def _strangers(given: dict[str, list[str]], sources: Sequence[Source]) -> list[str]:
@@ -200,7 +225,7 @@ def report(folder: Path, config: TrainConfig, outcome: Outcome, split: Split) ->
 
 
 def _student(
-    config: TrainConfig, split: Split, start: Start, folder: Path
+    config: TrainConfig, split: Split, start: Start, folder: Path, *, overwrite: bool
 ) -> tuple[nn.Module, ModelCard]:
     """The student with its first weights, and its card."""
     torch.manual_seed(config.seed)
@@ -213,7 +238,7 @@ def _student(
     )
     if start.weights is None:
         state = folder / checkpoint.STATE
-        if state.exists():
+        if state.exists() and not overwrite:
             # The statistics took a pass over the whole training split: take them from there.
             front_end = checkpoint.load_state(state)[1].front_end
         else:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import torch
 
 from chordtool.corpus import Corpus
 from chordtool.corpus.recipe import with_spare
-from chordtool.errors import TrainingError, UsageError
+from chordtool.errors import ChordtoolError, TrainingError, UsageError
 from chordtool.export import export
 from chordtool.frontend import FrontEnd
 from chordtool.locking import try_lock
@@ -135,6 +136,42 @@ def test_overwriting_starts_anew(corpus: Path, whole: Path, tmp_path: Path) -> N
         distill(setting, tmp_path / "run")
     outcome = distill(setting, tmp_path / "run", overwrite=True)
     assert outcome.state.epoch == 1
+
+
+def test_a_run_is_not_lost_to_one_that_cannot_begin(
+    corpus: Path, whole: Path, tmp_path: Path
+) -> None:
+    """A typo beside --overwrite must not cost the weights of a week."""
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    before = sorted(p.name for p in folder.iterdir())
+    other = make_corpus(tmp_path / "other", n=4, frames=12, front_end=FrontEnd(hop_length=1024))
+    setting = distill_config(corpus, **TINY)
+    for wrong in (
+        replace(setting, corpus=(str(tmp_path / "typo"),)),
+        replace(setting, corpus=(str(other),)),
+        replace(setting, split=str(tmp_path / "typo.json")),
+        replace(setting, validation_share=0.5, test_share=0.49),
+    ):
+        with pytest.raises(ChordtoolError):
+            distill(wrong, folder, overwrite=True)
+        assert sorted(p.name for p in folder.iterdir()) == before
+    # A run's own split serves the one that replaces it.
+    distill(replace(setting, epochs=1, split=str(folder)), folder, overwrite=True)
+
+
+def test_what_is_misuse_is_said_before_anything_is_labelled(tmp_path: Path) -> None:
+    songs = make_songs(tmp_path / "songs", n=1)
+    setting = distill_config(songs, **TINY)
+    for wrong in (
+        replace(setting, split=str(tmp_path / "typo.json")),
+        replace(setting, song_pattern="("),
+        replace(setting, weight=(1.0, 2.0)),
+        replace(setting, student="typo"),
+    ):
+        with pytest.raises(UsageError):
+            distill(wrong, tmp_path / "run")
+        assert not (tmp_path / "run").exists()
 
 
 def test_a_run_is_judged_when_it_is_over(corpus: Path, tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_the_teachers_path_is_learnt_where_it_is_asked_for(
     corpus = make_corpus(tmp_path / "corpus", n=3, frames=24)
     found: list[list[int]] = []
 
-    def looked_at(config: TrainConfig, sources: list[Source], *rest: Any) -> Outcome:
+    def looked_at(config: TrainConfig, sources: list[Source], *rest: Any, **more: Any) -> Outcome:
         labels = [t.labels for t in sources[-1].tracks if t.labels is not None]
         found.append([len(np.unique(frames)) for frames in labels])
         return Outcome(ALL_EPOCHS, -1.0, 0, RunState(), rest[0].card)
@@ -155,7 +155,7 @@ def test_replay_has_its_share_of_what_is_trained_on(
     shares = []
 
     def looked_at(
-        config: TrainConfig, sources: list[Source], start: runs.Start, *rest: Any
+        config: TrainConfig, sources: list[Source], start: runs.Start, *rest: Any, **more: Any
     ) -> Outcome:
         train = Segments(split_songs(sources, config).train, config, start.card.front_end)
         names = [track.song for track in train.tracks]
@@ -253,7 +253,7 @@ def no_listening(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_from_scratch_with_an_unknown_architecture_is_one_sentence(
     songs: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ModelError, match="no student architecture"):
+    with pytest.raises(UsageError, match="no student architecture"):
         finetune(configured(songs, from_scratch=True, student="rnn"), tmp_path / "run")
 
 

@@ -90,7 +90,7 @@ def convert_file(
     """Read a file of chords, convert it, and write it in the target's format.
 
     Args:
-        source: a file that :func:`chordtool.formats.read_transcription` reads.
+        source: a file that :func:`chordtool.formats.read_transcription` reads, or ``-``.
         target: where it goes; ``None`` to have the bytes back.
         conversion: what happens on the way.
         format_name: the target's format, if its suffix does not say it.
@@ -115,7 +115,8 @@ def convert_file(
     _look_for_audio(options)
     found = read_transcription(source)
     title = options.title
-    if found.source in ("", "-") and not clean(found.metadata.get("title", "")):
+    named = found.source not in ("", "-") or clean(found.metadata.get("title", ""))
+    if not named and source != Path("-"):
         title = title or source.stem  # the recording has no name that is known
     chosen = replace(options, title=title, capo=conversion.capo, target=target)
     data = render(convert(found, conversion), format_name, chosen)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -158,6 +160,54 @@ def test_a_file_of_chords_gives_a_title_and_is_not_taken_for_the_recording(tmp_p
     streamed.write_bytes(render(replace(SONG, source="-", metadata={}), "json", FormatOptions()))
     chart = convert_file(streamed, None, Conversion(), format_name="chart") or b""
     assert chart.startswith(b"Streamed\n")
+
+
+@pytest.fixture
+def piped(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
+    """Puts bytes into standard input."""
+
+    def put(data: bytes) -> None:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+    return put
+
+
+@pytest.mark.parametrize("kind", ["lab", "json", "jams"])
+def test_chords_come_from_standard_input(
+    piped: Callable[[bytes], None], kind: str, tmp_path: Path
+) -> None:
+    piped((GOLDEN / f"song.{kind}").read_bytes())
+    target = tmp_path / "out.lab"
+    assert run(["convert", "-", str(target)]) == ExitCode.OK
+    assert chords(read_transcription(target)) == chords(SONG)
+
+
+def test_chords_from_standard_input_have_no_name(piped: Callable[[bytes], None]) -> None:
+    piped(b"0 1 C\n")
+    chart = convert_file(Path("-"), None, Conversion(), format_name="chart") or b""
+    assert chart.startswith(b"Untitled\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "Standard input is empty."),
+        (b"0 1 H\n", "Standard input: 'H' is not a chord label."),
+        (b"\0" * 9, "Standard input holds no text"),
+        (b"# comment\n" * 20, "Standard input is larger than any label file"),
+    ],
+)
+def test_what_standard_input_lacks_is_said(
+    piped: Callable[[bytes], None],
+    data: bytes,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("chordtool.formats.MAX_BYTES", 100)
+    piped(data)
+    assert run(["convert", "-", "-"]) == ExitCode.SOME_FAILED
+    assert words in capfd.readouterr().err
 
 
 def test_the_capo_is_named_where_a_format_can(tmp_path: Path) -> None:

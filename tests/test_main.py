@@ -56,6 +56,16 @@ def test_standard_streams_may_be_closed(closed: str, tmp_path: Path) -> None:
     assert target.read_bytes().endswith(b"\n")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="descriptors are closed by a POSIX shell")
+def test_chords_from_closed_standard_input_are_an_error() -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"exec {shlex.quote(sys.executable)} -m chordtool convert - - <&-"],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (ExitCode.SOME_FAILED, "")
+    assert done.stderr.startswith("error: Standard input is empty.\nhint: ")
+
+
 def test_threads_are_waited_for() -> None:
     busy = (
         "import threading\n"

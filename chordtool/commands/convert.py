@@ -24,7 +24,10 @@ class Simplify(str, Enum):
 def convert(
     context: typer.Context,
     source: Annotated[
-        Path, typer.Argument(metavar="IN", help="Chords: a .lab, .json or .jams file.")
+        Path,
+        typer.Argument(
+            metavar="IN", help="Chords: a .lab, .json or .jams file, or - for standard input."
+        ),
     ],
     target: Annotated[
         Path,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from chordtool.errors import ChordtoolError, FormatError, UsageError
 from chordtool.formats.base import Format, FormatOptions
 from chordtool.formats.reading import MAX_BYTES
 from chordtool.segments import Segment, Transcription
+from chordtool.streams import chunks
 
 __all__ = [
     "GROUP",
@@ -112,7 +114,7 @@ def read_transcription(path: Path) -> Transcription:
     """Read a file of chords: ``lab``, ``json``, ``jams``, or what a plug-in reads.
 
     The suffix says how to read the file; one that no format has (``.txt``) is a label file, or
-    JSON if it begins like it.
+    JSON if it begins like it. So is standard input, which ``-`` stands for.
 
     Raises:
         FormatError: the file cannot be read, or not as a transcription.
@@ -148,30 +150,45 @@ def _read(path: Path, how: Callable[[Format, bytes], _T]) -> _T:
     Raises:
         FormatError, LabelError: it cannot be read, and why; the file is named.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise FormatError(f"{path} cannot be read: {error.strerror or error}.") from None
-    if len(data) > MAX_BYTES:
-        raise FormatError(f"{path} is larger than any label file ({MAX_BYTES >> 20} MiB).")
+    piped = path == Path("-")
+    name = "Standard input" if piped else str(path)
+    data = _contents(path, name, piped)
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         # Windows PowerShell writes so what > sends to a file.
         data = data.decode("utf-16", errors="replace").encode()
     reader = _reader_for(path, data)
     if not reader.binary and b"\0" in data[:65536]:
         raise FormatError(
-            f"{path} holds no text, so no written chords.",
+            f"{name} holds no text, so no written chords.",
             hint="If it is a recording, chordtool transcribe writes its chords down.",
         )
     try:
         return how(reader, data)
     except ChordtoolError as error:
-        raise type(error)(f"{path}: {error.message}", hint=error.hint) from error
+        raise type(error)(f"{name}: {error.message}", hint=error.hint) from error
     except (Exception, SystemExit) as error:  # whatever a plug-in does
         raise FormatError(
-            f"{path}: the format {reader.name!r} failed: {type(error).__name__}: {error}."
+            f"{name}: the format {reader.name!r} failed: {type(error).__name__}: {error}."
         ) from error
+
+
+def _contents(path: Path, name: str, piped: bool) -> bytes:
+    data = bytearray()
+    try:
+        with nullcontext(sys.stdin.buffer) if piped else path.open("rb") as file:
+            for chunk in chunks(file):
+                data += chunk
+                if len(data) > MAX_BYTES:
+                    raise FormatError(
+                        f"{name} is larger than any label file ({MAX_BYTES >> 20} MiB)."
+                    )
+    except OSError as error:
+        raise FormatError(f"{name} cannot be read: {error.strerror or error}.") from None
+    if piped and not data:  # an empty file may be meant; who pipes nothing has lost something
+        raise FormatError(
+            "Standard input is empty.", hint="Send chords to it with < or |, or name their file."
+        )
+    return bytes(data)
 
 
 def _reader_for(path: Path, data: bytes) -> Format:

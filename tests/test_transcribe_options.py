@@ -160,6 +160,27 @@ def test_a_flag_wins_over_a_setting_that_contradicts_it(
     assert kept == (flag == "skip-existing")
 
 
+def test_quiet_and_verbose_contradict_each_other(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert transcribe("-o", f"{tmp_path}/", "-q", "-v") == ExitCode.USAGE
+    assert "--quiet and --verbose contradict each other" in capfd.readouterr().err
+    assert not (tmp_path / "clip.lab").exists()
+
+
+@pytest.mark.parametrize(("setting", "flag"), [("VERBOSE", "-q"), ("QUIET", "-v")])
+def test_names_are_printed_as_the_flag_says_whatever_the_settings_say(
+    setting: str,
+    flag: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(f"CHORDTOOL_TRANSCRIBE_{setting}", "1")
+    assert transcribe("-o", f"{tmp_path}/", flag) == ExitCode.OK
+    assert ("clip.mp3" in capfd.readouterr().err) == (flag == "-v")
+
+
 def test_formats_of_the_settings_give_way_to_the_suffix_of_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

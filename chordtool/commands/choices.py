@@ -42,6 +42,13 @@ def asked_for(context: typer.Context, parameter: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
+def opposites(context: typer.Context, first: str, second: str) -> tuple[bool, bool]:
+    """Two switches that contradict each other; flags win over variables and the settings file."""
+    values = bool(context.params[first]), bool(context.params[second])
+    flags = asked_for(context, first), asked_for(context, second)
+    return flags if all(values) and any(flags) else values
+
+
 def at_default(context: typer.Context, parameter: str) -> bool:
     """Whether nothing has set an option: no flag, no variable, no settings file."""
     source = context.get_parameter_source(parameter)

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from chordtool.commands import completion
-from chordtool.commands.choices import Spelling, Vocabulary, asked_for
+from chordtool.commands.choices import Spelling, Vocabulary, asked_for, opposites
 from chordtool.threads import one_blas_thread
 
 one_blas_thread()
@@ -106,9 +106,10 @@ def transcribe(
             "A beat tracker is named, but beats are not asked for.", hint="Add --beats."
         )
 
-    flags = asked_for(context, "skip_existing"), asked_for(context, "overwrite")
-    if skip_existing and overwrite and any(flags):
-        skip_existing, overwrite = flags  # which win over variables and the settings file
+    skip_existing, overwrite = opposites(context, "skip_existing", "overwrite")
+    quiet, verbose = opposites(context, "quiet", "verbose")
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose contradict each other.")
 
     # Decoding goes on while the rest of the program is imported.
     with ahead(sources if output in (None, "-") else ()) as begun:

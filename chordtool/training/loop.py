@@ -32,7 +32,7 @@ from chordtool.training.optimisers import make_optimiser
 from chordtool.training.progress import Listener, Silent, write_metrics
 from chordtool.training.resident import Feed, feed
 from chordtool.training.schedule import learning_rate
-from chordtool.training.state import TIME, Outcome, RunState, require_same
+from chordtool.training.state import TIME, Outcome, RunState, digests, require_same
 from chordtool.training.tensors import OnDevice, to_tensors
 from chordtool.training.validation import frame_scores
 
@@ -112,8 +112,9 @@ class Trainer:
         if not path.exists():
             return False
         document, card, tensors = checkpoint.load_state(path)
+        data = digests(self.train_segments, self.validation)
         try:
-            require_same(document, self.config, self.train_segments.fingerprint(), self.folder)
+            require_same(document, self.config, data, self.folder)
             weights = checkpoint.part(tensors, "weights.")
             checkpoint.load_weights(self.student, card, weights, self.card.architecture)
             checkpoint.restore_optimiser(self.optimiser, self.names, tensors)
@@ -137,7 +138,7 @@ class Trainer:
         if self.place.leads:
             document = {
                 "method": self.config.method(),
-                "data": self.train_segments.fingerprint(),
+                **digests(self.train_segments, self.validation),
                 "progress": vars(self.state),
                 "scaler": self._scaler.state_dict(),
             }

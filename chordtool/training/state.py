@@ -10,6 +10,7 @@ from typing import Any
 from chordtool.errors import TrainingError
 from chordtool.models.card import ModelCard
 from chordtool.training.config import TrainConfig
+from chordtool.training.data import Segments
 from chordtool.training.progress import COLUMNS
 
 ALL_EPOCHS = "all epochs"
@@ -126,13 +127,20 @@ def _is_figure(value: object) -> bool:
     return value is None or type(value) in (int, float)
 
 
-def require_same(document: dict[str, Any], config: TrainConfig, data: str, folder: Path) -> None:
+def digests(train: Segments, validation: Segments) -> dict[str, str]:
+    """What a state notes of the recordings and labels."""
+    return {"data": train.fingerprint(), "validation": validation.fingerprint()}
+
+
+def require_same(
+    document: dict[str, Any], config: TrainConfig, data: dict[str, str], folder: Path
+) -> None:
     """Refuse to go on with a run that was begun otherwise.
 
     Args:
         document: the state that was written.
         config: the run as it is to go on.
-        data: what it trains on, as a digest.
+        data: :func:`digests` of what it trains on and of what validates it.
         folder: of the run, for the message.
 
     Raises:
@@ -147,7 +155,8 @@ def require_same(document: dict[str, Any], config: TrainConfig, data: str, folde
             f"The run in {folder} has other settings: {', '.join(sorted(changed)[:4])}.",
             hint="Repeat them to go on, or give --overwrite or another folder to start anew.",
         )
-    if document.get("data", data) != data:
+    # A best epoch is the best on the same songs; earlier versions did not note which they were.
+    if any(document.get(key, digest) != digest for key, digest in data.items()):
         raise TrainingError(
             f"The recordings or labels changed since the run in {folder} began.",
             hint="Give --overwrite or another folder to start anew.",

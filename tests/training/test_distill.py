@@ -160,6 +160,20 @@ def test_a_run_is_not_lost_to_one_that_cannot_begin(
     distill(replace(setting, epochs=1, split=str(folder)), folder, overwrite=True)
 
 
+def test_a_run_with_other_songs_to_validate_it_does_not_go_on(corpus: Path, tmp_path: Path) -> None:
+    """They were put aside for testing, and its split.json still says so."""
+    parts = {"train": ["song-0", "song-1"], "validation": ["song-2"], "test": ["song-3"]}
+    (tmp_path / "first.json").write_text(json.dumps(parts))
+    swapped = {**parts, "validation": parts["test"], "test": parts["validation"]}
+    (tmp_path / "second.json").write_text(json.dumps(swapped))
+    setting = distill_config(corpus, **TINY, split=str(tmp_path / "first.json"))
+    distill(replace(setting, max_minutes=1e-9), tmp_path / "run")
+    with pytest.raises(TrainingError, match="recordings or labels changed"):
+        distill(replace(setting, split=str(tmp_path / "second.json")), tmp_path / "run")
+    # The same split by another name is no other one.
+    assert distill(replace(setting, split=str(tmp_path / "run")), tmp_path / "run").finished
+
+
 def test_what_is_misuse_is_said_before_anything_is_labelled(tmp_path: Path) -> None:
     songs = make_songs(tmp_path / "songs", n=1)
     setting = distill_config(songs, **TINY)

@@ -23,6 +23,15 @@ class Matches:
     unused: tuple[Path, ...]
     """Partners that nothing asked for."""
 
+    def songs(self, pattern: str | None) -> list[str]:
+        """:func:`song_names` of the pairs, as they are among all files.
+
+        Whoever names the songs of the same files again, as evaluation does by a run's split, need
+        not know which of them had partners.
+        """
+        files = [file for file, _ in self.pairs]
+        return song_names([*files, *self.alone], pattern)[: len(files)]
+
 
 def match_by_name(
     files: Iterable[Path], folder: Path, partners: Iterable[Path], partner_folder: Path

@@ -67,3 +67,14 @@ def test_songs_are_named_by_stem_folder_or_pattern() -> None:
 def test_a_stem_without_the_pattern_s_group_names_the_song_itself() -> None:
     versions = [Path("x/012-piano.wav"), Path("x/012-band.wav"), Path("x/odd.wav")]
     assert song_names(versions, r"^(\d+)?") == ["012", "012", "odd"]
+
+
+def test_songs_have_the_same_names_whether_all_files_have_partners_or_not() -> None:
+    """A run names the songs that have audio, and its split is later read beside all labels."""
+    files = [A / "one/01.lab", A / "two/01.lab", A / "two/02.lab"]
+    partners = [B / "one/01.mp3", B / "two/02.mp3"]
+    matches = match_by_name(files, A, partners, B)
+    assert [file for file, _ in matches.pairs] == [files[0], files[2]]
+    assert matches.songs(None) == ["one/01", "02"]
+    assert matches.songs(r"\d$") == ["1", "2"]
+    assert song_names(files, None) == ["one/01", "two/01", "02"]

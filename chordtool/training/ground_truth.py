@@ -27,7 +27,7 @@ from chordtool.evaluation.files import label_files
 from chordtool.files import atomic_write, sha256_of
 from chordtool.formats import read_segments
 from chordtool.frontend import FrontEnd
-from chordtool.matching import Matches, match_by_name, song_names
+from chordtool.matching import Matches, match_by_name
 from chordtool.segments import Segment
 from chordtool.training import slices
 from chordtool.training.data import Source, Tell, Track
@@ -193,7 +193,7 @@ def labelled_source(
         TrainingError: a label file is broken, or no recording is left.
     """
     labels = [read_labels(file) for file, _ in matches.pairs]
-    songs = song_names([file for file, _ in matches.pairs], song_pattern)
+    songs = matches.songs(song_pattern)
     tracks: list[Track] = []
     failed: dict[Path, str] = {}
     for number, (_, path) in enumerate(matches.pairs):

@@ -13,7 +13,7 @@ from typing import Final
 from chordtool.corpus import Corpus
 from chordtool.errors import TrainingError, UsageError
 from chordtool.evaluation.files import label_files
-from chordtool.matching import Matches, match_by_name, song_names
+from chordtool.matching import Matches, match_by_name
 from chordtool.training.data import Source, Track
 from chordtool.training.ground_truth import label_frames, read_labels
 from chordtool.training.sources import read_codes
@@ -60,9 +60,8 @@ def corpus_labelled_source(
             f"{corpus.path}.",
             hint="They belong together by name: a recording of song.flac and song.lab.",
         )
-    songs = song_names([file for file, _ in matches.pairs], song_pattern)
     tracks = []
-    for (file, partner), song in zip(matches.pairs, songs, strict=True):
+    for (file, partner), song in zip(matches.pairs, matches.songs(song_pattern), strict=True):
         recording = recordings[partner]
         frames = label_frames(read_labels(file), corpus.front_end, recording.frames)
         tracks.append(

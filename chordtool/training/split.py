@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -42,6 +43,9 @@ def split_songs(
 ) -> Split:
     """Split by song: a song's recordings are all in one part, in whichever source they are.
 
+    Where sources name a file's song differently, as names depend on what else is there, what is
+    put aside in one is not trained on in another.
+
     The songs are sorted, shuffled with the seed, and cut. With ``given`` the songs that it
     names go where it says, and the others train.
 
@@ -61,6 +65,9 @@ def split_songs(
         validation = set(shuffled[:n_validation])
         test = set(shuffled[n_validation : n_validation + n_test])
 
+    away = validation | test
+    files = {_file(t) for s in sources if s.validates for t in s.tracks if t.song in away}
+
     def part(wanted: Callable[[Track], bool], held_out: bool) -> tuple[Source, ...]:
         chosen = []
         for source in sources:
@@ -72,7 +79,7 @@ def split_songs(
         return tuple(chosen)
 
     split = Split(
-        train=part(lambda t: t.song not in validation and t.song not in test, False),
+        train=part(lambda t: t.song not in away and _file(t) not in files, False),
         validation=part(lambda t: t.song in validation, True),
         test=part(lambda t: t.song in test, True),
     )
@@ -81,6 +88,10 @@ def split_songs(
     if not split.validation and config.validation_share > 0:
         raise _empty("validation", len(songs), given)
     return split
+
+
+def _file(track: Track) -> str:
+    return os.path.abspath(track.key)  # noqa: PTH100 - as a corpus has the paths of its audio
 
 
 def _share(n: int, share: float) -> int:

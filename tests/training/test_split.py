@@ -46,6 +46,22 @@ def test_replayed_songs_are_never_put_aside_and_never_leak() -> None:
     assert held.isdisjoint(t.song for source in split.train for t in source.tracks)
 
 
+def test_a_file_that_is_put_aside_is_not_replayed_by_another_name(tmp_path: Path) -> None:
+    """Names depend on what else is there: 01 among the labels is one/01 in a corpus of albums."""
+    labelled = memory_source(8)
+    tracks = tuple(
+        replace(t, key=str(tmp_path / t.key), song=f"album/{t.song}") for t in labelled.tracks
+    )
+    replay = replace(labelled, tracks=tracks, validates=False)
+    here = [replace(t, key=str(tmp_path / "x" / ".." / t.key)) for t in labelled.tracks]
+    split = split_songs([replace(labelled, tracks=tuple(here)), replay], config())
+    held = {t.song for t in split.validation[0].tracks}
+    assert len(held) == 2
+    assert {t.song for t in split.train[1].tracks} == {
+        f"album/s{k}" for k in range(8) if f"s{k}" not in held
+    }
+
+
 def test_a_given_split_is_kept() -> None:
     split = split_songs([memory_source(5)], config(), {"validation": ["s3"], "test": ["s0"]})
     assert split.songs() == {"train": ["s1", "s2", "s4"], "validation": ["s3"], "test": ["s0"]}

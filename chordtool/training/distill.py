@@ -102,6 +102,10 @@ def _corpora(
 def _labelled(config: DistillConfig, path: str, target: Path, told: Listener) -> _Labelled:
     """A corpus as it is; a folder of audio labelled, as ``label-corpus`` would."""
     if not Path(path).is_dir() or (Path(path) / "corpus.json").exists():
+        if config.teacher and Path(path).is_dir():
+            there = [str(t.get("name")) for t in Corpus.open(path).description.teachers]
+            if set(there) != set(config.teacher):
+                told.message(f"{path} is labelled already, by {' and '.join(there)}: it stays so.")
         return _Labelled(path)
     names = config.teacher or (DEFAULT_TEACHER,)
     told.message(

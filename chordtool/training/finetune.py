@@ -83,6 +83,8 @@ def _sources(
     if here.leads:
         here.wait()
     if not config.replay:
+        if config.kd_alpha and config.kd_on == "replay":
+            told.message("Nothing is replayed, so --kd-on replay leaves no recording a teacher.")
         return labelled, failed
     corpora = [
         corpus_source(

@@ -225,6 +225,21 @@ def test_a_folder_of_audio_is_labelled_first(tmp_path: Path) -> None:
     assert card.teacher == "teacher"
 
 
+def test_a_corpus_that_another_teacher_has_labelled_says_so(corpus: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+
+    class Ears(Silent):
+        def message(self, text: str) -> None:
+            said.append(text)
+
+    for teacher in ("lv", "toy"):
+        setting = distill_config(corpus, **{**TINY, "epochs": 1, "teacher": (teacher,)})
+        distill(setting, tmp_path / teacher, listener=Ears())
+    assert [text for text in said if "labelled already" in text] == [
+        f"{corpus} is labelled already, by toy: it stays so."
+    ]
+
+
 def test_of_a_folder_of_audio_only_what_lies_there_is_learnt(tmp_path: Path) -> None:
     """Not what an earlier run of that name has labelled, nor what was deleted since."""
     for folder, chord in (("first", 1), ("second", 71)):

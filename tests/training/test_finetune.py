@@ -198,17 +198,24 @@ def test_a_corpus_that_has_the_audio_does_not_teach_where_it_should_not(
         stem = Path(recording.row.path or "").stem
         (labels / f"{stem}.lab").write_text("0 1 C\n1 2 G\n")
     ends = {}
+    said: list[str] = []
+
+    class Ears(Silent):
+        def message(self, text: str) -> None:
+            said.append(text)
+
     for name, settings in {
         "off": {"kd_alpha": 0.0},
         "alone": {"kd_alpha": 0.3, "kd_on": "replay", "teacher": ("nobody",)},
         "all": {"kd_alpha": 0.3, "kd_weighting": "plain", "teacher": ("toy",)},
     }.items():
         setting = configured(labels, student=str(student), audio=(str(corpus),), **settings)
-        outcome = finetune(setting, tmp_path / name)
+        outcome = finetune(setting, tmp_path / name, listener=Ears())
         ends[name] = outcome.state.history[0]["train_loss"]
     # Without a frame that has a teacher, the teacher's share of the loss is 0.
     assert ends["alone"] == pytest.approx(0.7 * ends["off"], rel=1e-6)
     assert ends["all"] != pytest.approx(ends["alone"], rel=1e-3)
+    assert sum("leaves no recording a teacher" in text for text in said) == 1
 
 
 def test_no_teacher_on_the_card_is_one_sentence(songs: Path, tmp_path: Path) -> None:

@@ -126,6 +126,9 @@ def show_missing(evaluation: Evaluation, *, quiet: bool) -> ExitCode:
             text = f"{failure.path}: {text}"
         console.print(f"[bold red]error:[/] {escape(printable(text))}", soft_wrap=True)
     if not quiet:
+        absent = evaluation.not_labelled
+        if absent:
+            _list(f"{len(absent)} songs that were put aside have no label files here", absent)
         for name, paths in evaluation.without_partner.items():
             _list(f"{len(paths)} label files have no partner for {name}", paths)
         for name, paths in evaluation.unused.items():

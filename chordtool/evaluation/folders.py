@@ -59,6 +59,8 @@ class Evaluation:
     """By system: label files that it has no recording or estimate for."""
     unused: dict[str, tuple[Path, ...]]
     """By system: recordings or estimates that there are no labels for."""
+    not_labelled: tuple[str, ...] = ()
+    """Songs that the run of ``split`` put aside, and that the folder has no label files of."""
 
 
 def evaluate_folders(request: Request, tell: Tell | None = None) -> Evaluation:
@@ -72,7 +74,8 @@ def evaluate_folders(request: Request, tell: Tell | None = None) -> Evaluation:
         raise UsageError(
             "There is nothing to evaluate.", hint="Name a --model, or a folder of --estimates."
         )
-    references = read_references(request.labels, _labelled(request))
+    paths, not_labelled = _labelled(request)
+    references = read_references(request.labels, paths)
     _require_systems(request)
     run = _Run(request, references, tell or (lambda name, done, total: None))
     for model in request.models:
@@ -85,18 +88,22 @@ def evaluate_folders(request: Request, tell: Tell | None = None) -> Evaluation:
         {name: matches.alone for name, matches in run.matches.items() if matches.alone},
         # With a split, what is left out was asked to be.
         {name: m.unused for name, m in run.matches.items() if m.unused and request.split is None},
+        not_labelled,
     )
 
 
-def _labelled(request: Request) -> list[Path]:
-    """The label files that count."""
+def _labelled(request: Request) -> tuple[list[Path], tuple[str, ...]]:
+    """The label files that count, and the songs of the split that have none."""
     paths = label_files(request.labels)
-    if request.split is not None and not (paths := read_held_out(request.split).of(paths)):
+    if request.split is None:
+        return paths, ()
+    held_out = read_held_out(request.split)
+    if not (found := held_out.of(paths)):
         raise UsageError(
             f"{request.labels} has none of the songs that were put aside for testing.",
             hint="Give the --labels that the run had, and its folder as --split.",
         )
-    return paths
+    return found, held_out.absent(paths)
 
 
 def _require_systems(request: Request) -> None:

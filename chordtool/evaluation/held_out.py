@@ -25,6 +25,10 @@ class HeldOut:
         names = song_names(list(files), self.pattern)
         return [file for file, name in zip(files, names, strict=True) if name in self.songs]
 
+    def absent(self, files: Sequence[Path]) -> tuple[str, ...]:
+        """The test songs that none of some label files is of, sorted."""
+        return tuple(sorted(self.songs.difference(song_names(list(files), self.pattern))))
+
 
 def read_held_out(path: Path) -> HeldOut:
     """Read which songs a run put aside.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from chordtool.cli import run
 from chordtool.errors import UsageError
 from chordtool.evaluation import Bootstrap
 from chordtool.evaluation.folders import Request, evaluate_folders
@@ -22,6 +23,19 @@ def test_of_a_run_only_its_test_songs_are_scored(labels: Path, estimates: Path) 
         found = evaluate_folders(request)
         assert [s.name for s in found.comparison.systems["found"].songs] == ["sub/three"]
         assert found.unused == {}
+
+
+def test_test_songs_that_are_not_here_are_named(
+    labels: Path, estimates: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A score of some of them is not the run's."""
+    split = labels.parent / "split.json"
+    split.write_text('{"train": ["two"], "test": ["three", "elsewhere"]}')
+    call = ["evaluate", "--labels", labels, "--estimates", estimates, "--split", split]
+    assert run([str(word) for word in call]) == 0
+    shown = capsys.readouterr()
+    assert "1 songs that were put aside have no label files here: elsewhere" in shown.err
+    assert "elsewhere" not in shown.out
 
 
 def test_test_songs_have_the_names_that_the_run_gave_them(labels: Path, estimates: Path) -> None:

@@ -187,6 +187,7 @@ class Trainer:
         state = self.state
         plan = self.train_segments.epoch(state.epoch)
         n_batches = max(1, len(plan) // self.config.batch_size)
+        self._batch_segments = min(len(plan), self.config.batch_size)
         self.student.train()
         self._epoch_begun, self._epoch_first = time.monotonic(), state.batch
         told = time.monotonic()
@@ -203,7 +204,7 @@ class Trainer:
                 if state.batch < n_batches:  # The end of the epoch saves for itself.
                     self._save_if_due()
         seconds = max(1e-9, time.monotonic() - self._epoch_begun)
-        self._rate = (state.batch - self._epoch_first) * self.config.batch_size / seconds
+        self._rate = (state.batch - self._epoch_first) * self._batch_segments / seconds
         self._loading_share = self._train_feed.waited_seconds / seconds
         return True
 
@@ -360,7 +361,7 @@ class Trainer:
                 "loss": loss,
                 "accuracy": accuracy,
                 "lr": self._lr,
-                "rate": rate * config.batch_size,
+                "rate": rate * self._batch_segments,
                 "left": left / rate,
             }
         )

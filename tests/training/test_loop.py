@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -303,6 +305,18 @@ def test_without_validation_songs_the_last_epoch_is_the_best(corpus: Path, tmp_p
 def test_a_batch_larger_than_the_epoch_is_the_whole_epoch(corpus: Path, tmp_path: Path) -> None:
     outcome = trainer(corpus, tmp_path / "run", batch_size=1000, epochs=1).run()
     assert outcome.state.step == 1
+
+
+def test_the_rate_counts_the_segments_that_there_are(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = []
+    for size in (len(trainer(corpus, tmp_path / "0").train_segments), 1000):
+        clock = SimpleNamespace(monotonic=itertools.count().__next__)
+        monkeypatch.setattr("chordtool.training.loop.time", clock)
+        outcome = trainer(corpus, tmp_path / f"{size}", batch_size=size, epochs=1).run()
+        rates.append(outcome.state.history[0]["segments_per_second"])
+    assert rates[0] == rates[1] > 0
 
 
 def test_segments_that_fill_no_batch_are_left_out_of_the_epoch(

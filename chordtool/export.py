@@ -62,7 +62,7 @@ def export_run(
         overwrite: replace a file that is there.
 
     Raises:
-        UsageError: the output is there already, or is no place for a model.
+        UsageError: the output is there already, or is no place for a model, or the name is empty.
         ModelError: the checkpoint is broken, or the exported model would differ from it.
         OSError: the file cannot be written.
     """
@@ -74,6 +74,9 @@ def export_run(
         raise UsageError(f"{output} is there already.", hint="Choose another name, or --overwrite.")
     if last and not run.is_dir():
         raise UsageError(f"{run} is not the folder of a run.", hint="Leave --last out.")
+    # Corpora and students' cards call a teacher by it.
+    if name is not None and not name.strip():
+        raise UsageError("A model needs a name.", hint="Leave --name out, or give it one.")
     card, weights = checkpoint.load_checkpoint(run / checkpoint.LAST if last else run)
     module = build(
         card.architecture,

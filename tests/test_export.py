@@ -210,6 +210,14 @@ def test_what_cannot_be_exported_is_said_in_one_sentence(run: Path, tmp_path: Pa
     assert not output.exists()
 
 
+def test_a_model_without_a_name_is_misuse(run: Path, tmp_path: Path) -> None:
+    """Its students would have a teacher that their cards do not name."""
+    for name in ("", " "):
+        with pytest.raises(UsageError, match="needs a name"):
+            export_run(run, tmp_path / "x.onnx", name=name)
+    assert not (tmp_path / "x.onnx").exists()
+
+
 def test_running_an_exported_student_imports_no_torch(tmp_path: Path) -> None:
     export(student("2e1d"), card("2e1d"), tmp_path / "mine.onnx")
     script = (

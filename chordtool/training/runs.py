@@ -157,6 +157,8 @@ def execute(
             else f"Going on in epoch {state.epoch + 1}, batch {state.batch + 1}."
         )
     elif place.leads:
+        # That of a run whose state is gone, which would be taken for this one's.
+        (folder / REPORT).unlink(missing_ok=True)
         config.write(folder / CONFIG)
         _write_json(folder / SPLIT, split.songs())
     place.wait()  # Nobody writes a state before all have looked for one.

@@ -194,6 +194,16 @@ def test_a_run_is_judged_when_it_is_over(corpus: Path, tmp_path: Path) -> None:
         assert (tmp_path / "report.html").exists() == judged
 
 
+def test_a_run_without_its_state_begins_anew_and_is_judged_anew(
+    corpus: Path, whole: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(whole, tmp_path / "run")
+    (tmp_path / "run" / checkpoint.STATE).unlink()
+    distill(distill_config(corpus, **{**TINY, "seed": 7, "epochs": 1}), tmp_path / "run")
+    assert "after 1 epochs" in (tmp_path / "run" / "report.html").read_text()
+    assert "validation/majmin" in checkpoint.load_checkpoint(tmp_path / "run")[0].metrics
+
+
 def test_a_broken_state_is_one_sentence(corpus: Path, whole: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "run")
     state = tmp_path / "run" / checkpoint.STATE

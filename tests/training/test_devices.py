@@ -23,7 +23,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("device", ["meta", "cuda:9", "nonsense", ""])
 def test_a_device_that_does_not_compute_is_one_sentence(device: str) -> None:
     with (
-        pytest.raises(UsageError, match="no device|--device names nothing"),
+        pytest.raises(UsageError, match=r"no device|--device names nothing"),
         place(config(device=device)),
     ):
         pass

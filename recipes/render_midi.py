@@ -119,6 +119,11 @@ class Score:
     duration: float
 
 
+def songs_in(folder: Path) -> list[Path]:
+    """The MIDI files of a folder that have chord labels beside them, sorted."""
+    return [midi for midi in sorted(folder.glob("*.mid")) if midi.with_suffix(".lab").exists()]
+
+
 def read_score(midi: Path, labels: Path) -> Score:
     """Read a song's notes, pedal and chord labels.
 
@@ -290,7 +295,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not fonts:
         print("fluidsynth or its sound fonts are missing: run recipes/setup.sh", file=sys.stderr)
         return 3
-    songs = [m for m in sorted(options.source.glob("*.mid")) if m.with_suffix(".lab").exists()]
+    songs = songs_in(options.source)
     if not songs:
         print(f"no .mid with a .lab in {options.source}", file=sys.stderr)
         return 2

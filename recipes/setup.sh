@@ -11,4 +11,4 @@ apt-get install -y --no-install-recommends \
     timgm6mb-soundfont \
     opl3-soundfont \
     csound-soundfont
-pip install pyworld 'setuptools<81'
+python -m pip install pyworld 'setuptools<81'

@@ -36,6 +36,7 @@ from recipes.render_midi import (
     Score,
     arrange,
     read_score,
+    songs_in,
 )
 from recipes.soundfonts import (
     SAMPLE_RATE,
@@ -174,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.played and not has_world():
         print("pyworld is missing: run recipes/setup.sh", file=sys.stderr)
         return 3
-    songs = [m for m in sorted(options.source.glob("*.mid")) if m.with_suffix(".lab").exists()]
+    songs = songs_in(options.source)
     if not songs:
         print(f"no .mid with a .lab in {options.source}", file=sys.stderr)
         return 2

@@ -67,9 +67,9 @@ def label_files(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder.", hint="Give a folder of .lab files.")
-    found = sorted(files_below(str(folder), lambda name: _rank(name) >= 0, _refuse), key=_by_rank)
+    found = files_below(str(folder), lambda name: _suffix(name) in LABEL_SUFFIXES, _refuse)
     best: dict[Path, Path] = {}
-    for path in found:
+    for path in sorted(found, key=lambda path: LABEL_SUFFIXES.index(_suffix(path))):
         best.setdefault(path.with_suffix(""), path)
     if not best:
         raise UsageError(
@@ -79,14 +79,8 @@ def label_files(folder: Path) -> list[Path]:
     return sorted(best.values())
 
 
-def _rank(name: str) -> int:
-    """Which of the suffixes a file has; -1: none of them."""
-    suffix = Path(name).suffix.lower()
-    return LABEL_SUFFIXES.index(suffix) if suffix in LABEL_SUFFIXES else -1
-
-
-def _by_rank(path: Path) -> int:
-    return _rank(path.name)
+def _suffix(file: str | Path) -> str:
+    return Path(file).suffix.lower()
 
 
 def _refuse(error: OSError) -> None:

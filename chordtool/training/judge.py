@@ -14,7 +14,7 @@ from chordtool.decoding import decode
 from chordtool.errors import UsageError
 from chordtool.evaluation import Scores, evaluate
 from chordtool.models.card import ModelCard
-from chordtool.models.windows import run_windows
+from chordtool.models.windows import DEFAULT_FRAMES, run_windows
 from chordtool.segments import Segment
 from chordtool.training import slices
 from chordtool.training.data import Source, spare_bins
@@ -62,7 +62,7 @@ def judge(student: nn.Module, card: ModelCard, sources: Sequence[Source]) -> Sco
             continue
         cut = stored[:, low : low + card.front_end.n_bins].astype(np.float32)
         features = card.front_end.normalise(cut)
-        logits = run_windows(forward, features, card.segment_frames or 108, card.windows)
+        logits = run_windows(forward, features, card.segment_frames or DEFAULT_FRAMES, card.windows)
         seconds = track.n_frames * card.front_end.frame_seconds
         edges = card.front_end.frame_edges(track.n_frames, seconds)
         name = f"{number} {track.song}"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from chordtool import audio, catalogue
 from chordtool.decoding import decode
 from chordtool.errors import ModelError, ModelUnavailableError
-from chordtool.models.btc import BTC, BtcModel, LayerNorm, load
+from chordtool.models.btc import BTC, BtcModel, LayerNorm, load, timing_signal
 from chordtool.testing import check_model
 from chordtool.vocabulary import LARGE
 
@@ -30,6 +30,24 @@ def test_layer_norm_is_the_published_formula() -> None:
         mean, std = x.mean(-1, keepdim=True), x.std(-1, keepdim=True)
         expected = norm.gamma * (x - mean) / (std + 1e-6) + norm.beta
         torch.testing.assert_close(norm(x), expected, rtol=1e-5, atol=2e-5)
+
+
+def published_signal(positions: NDArray[Any]) -> NDArray[Any]:
+    rates = 10_000.0 ** (-np.arange(64) / 63)
+    angles = positions[:, None] * rates
+    return np.concatenate((np.sin(angles), np.cos(angles)), axis=1)
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 60, 107, 108])
+def test_up_to_108_frames_the_signal_is_the_published_one(n_frames: int) -> None:
+    expected = published_signal(np.arange(n_frames))
+    np.testing.assert_allclose(timing_signal(n_frames, 128).numpy(), expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("n_frames", [109, 162, 216, 5000])
+def test_more_frames_share_the_positions_of_108(n_frames: int) -> None:
+    expected = published_signal(np.linspace(0, 107, n_frames))
+    np.testing.assert_allclose(timing_signal(n_frames, 128).numpy(), expected, atol=2e-4)
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 107, 108, 250])

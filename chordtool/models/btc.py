@@ -38,12 +38,16 @@ def timing_signal(n_frames: int, width: int, device: torch.device | None = None)
     """Sinusoids that tell frames apart, float32 [n_frames, width].
 
     The first half of the columns are sines, the second half cosines, at wavelengths that grow
-    geometrically from 2 pi to 2 pi * 10,000 frames (Vaswani et al. 2017, not interleaved).
+    geometrically from 2 pi to 2 pi * 10,000 positions (Vaswani et al. 2017, not interleaved).
+    Positions are frames, up to the published model's 108. More frames than that share the same
+    stretch, closer together (position interpolation, Chen et al. 2023, arXiv 2306.15595), so that
+    weights that were trained on shorter segments hear no position that they do not know.
     """
     n_scales = width // 2
     scales = torch.arange(n_scales, device=device)
     rates = torch.exp(scales * (-math.log(10_000.0) / (n_scales - 1)))
-    angles = torch.arange(n_frames, device=device)[:, None] * rates
+    step = min(1.0, (SEGMENT_FRAMES - 1) / max(1, n_frames - 1))
+    angles = (torch.arange(n_frames, device=device) * step)[:, None] * rates
     return torch.cat((angles.sin(), angles.cos()), dim=1)
 
 

@@ -31,6 +31,7 @@ OPSET: Final = 18
 IR_VERSION: Final = 8
 
 BTC_HEADS: Final = 4
+BTC_POSITIONS: Final = 108
 BTC_EPSILON: Final = 1e-12
 TORCH_EPSILON: Final = 1e-5
 _FAR: Final = np.float32(-1e9)
@@ -123,6 +124,12 @@ class _Graph:
         zero, one = (self.constant(f"n{k}", k, np.int64) for k in (0, 1))
         return self.op("Cast", self.op("Range", zero, n_frames, one), to=TensorProto.FLOAT)
 
+    def positions(self, frames: str) -> str:
+        """Of :func:`chordtool.models.btc.timing_signal`, from the frames' numbers."""
+        last = self.op("ReduceMax", frames, keepdims=1)
+        most = self.constant("last_position", BTC_POSITIONS - 1)
+        return self.op("Mul", frames, self.op("Div", most, self.op("Max", last, most)))
+
 
 def _fold(width: int) -> float:
     return math.sqrt((width - 1) / width)
@@ -134,7 +141,8 @@ def _btc(graph: _Graph) -> str:
     frames = graph.frame_numbers()
     down, across = (graph.op("Unsqueeze", frames, graph.integers(k)) for k in (1, 0))
     rates = np.exp(np.arange(width // 2) * -(math.log(10_000.0) / (width // 2 - 1)))
-    angles = graph.op("Mul", down, graph.constant("rates", rates[None]))
+    positions = graph.op("Unsqueeze", graph.positions(frames), graph.integers(1))
+    angles = graph.op("Mul", positions, graph.constant("rates", rates[None]))
     signal = graph.op("Concat", graph.op("Sin", angles), graph.op("Cos", angles), axis=-1)
     x = graph.op("Add", graph.linear(INPUT, f"{top}.embedding_proj"), signal)
     far, near = graph.constant("far", _FAR), graph.constant("near", 0.0)

@@ -110,8 +110,8 @@ class Transcriber:
             seconds: exact length of the recording, if the samples were rounded to it.
 
         Raises:
-            UsageError: the samples have another type or shape, or the length is no number of
-                seconds.
+            UsageError: the samples have another type or shape or are not finite, or the length is
+                no number of seconds.
             ModelError: the model fails.
         """
         from chordtool.audio.samples import check_samples

@@ -127,6 +127,17 @@ def test_a_transcriber_takes_mono_samples_alone(
     assert "chordtool.transcribe" in caught.value.hint
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_mono_samples_that_are_not_finite_are_misuse(
+    transcriber: chordtool.Transcriber, number: float
+) -> None:
+    samples = np.zeros(30_000, np.float32)
+    samples[7] = number
+    with pytest.raises(UsageError, match="not finite") as caught:
+        transcriber.transcribe_samples(samples)
+    assert "chordtool.transcribe" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     "seconds", [-1, float("nan"), float("inf"), True, "3", pytest.param(10**400, id="huge")]
 )

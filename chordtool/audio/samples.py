@@ -15,10 +15,10 @@ from chordtool.types import Samples
 
 
 def check_samples(samples: object, *, mono: bool) -> None:
-    """Refuse what is no array of samples, of one channel if they must be ``mono`` already.
+    """Refuse what is no array of samples, of one channel and finite if they are ``mono`` already.
 
     Raises:
-        UsageError: they have another type or shape.
+        UsageError: they have another type or shape, or are not finite and must be.
     """
     other = "; chordtool.transcribe takes several channels and any sample rate." if mono else "."
     if not isinstance(samples, np.ndarray) or samples.dtype.kind != "f":
@@ -32,6 +32,11 @@ def check_samples(samples: object, *, mono: bool) -> None:
         raise UsageError(
             f"The samples have the shape {list(samples.shape)}.",
             hint=f"Give {forms}, as soundfile.read returns{other}",
+        )
+    if mono and not np.isfinite(samples).all():
+        raise UsageError(
+            "The samples hold numbers that are not finite.",
+            hint="Put zeros in their place, as chordtool.transcribe does.",
         )
 
 

@@ -25,6 +25,9 @@ python -m recipes.render_midi --seed 7 --mixed-pedal 1 --excerpt-seconds 0 --ski
     --out "$data/rendered7"
 python -m recipes.render_midi --seed 8 --stuck-pedal 1 --excerpt-seconds 0 --skip 200 --limit 80 \
     --out "$data/rendered8"
+python -m recipes.render_midi --seed 9 --held-pedal 0.2 --stuck-pedal 0.15 --mixed-pedal 0.25 \
+    --drawn-timbres 0.15 --excerpt-seconds 100 --limit 137 --out "$data/rendered9"
+python -m recipes.sung_songs --seed 41 --limit 84 --out "$data/sung"
 python -m recipes.generate_songs --songs 200 --out "$data/generated"
 python -m recipes.generate_takes --out "$data/generated"
 
@@ -61,18 +64,21 @@ label "$data/pop" -o "$data/corpus-stage1"
 table --only btc-stage1
 
 # Stage 2, on all labels, with the music and its teacher beside them.
+learn() {
+    chordtool finetune --cache "$data/cache" --song-pattern '^(.+)-s[0-9]+$' --replay "$data/corpus-lv" \
+        --kd-on replay --kd-weighting plain --temperature 2 \
+        --validation-share 0.04 --test-share 0 --patience 0 --balance 0.1 \
+        --schedule cosine --lr-start 1e-5 \
+        --pitch-low -5 --pitch-high 6 --gain-db 6 --eq-db 6 --noise-db 20 \
+        --detune-cents 20 --sustain 0.12 --licence MIT "$@"
+}
 train() {
-    chordtool finetune --cache "$data/cache" --song-pattern '^(.+)-s[0-9]+$' \
-        --labels "$data/rendered" --labels "$data/rendered2" --labels "$data/rendered3" \
+    learn --labels "$data/rendered" --labels "$data/rendered2" --labels "$data/rendered3" \
         --labels "$data/generated" --labels "$data/rendered4" --labels "$data/rendered5" \
         --labels "$data/rendered6" --labels "$data/rendered7" --labels "$data/rendered8" \
         --weight 0.7 --weight 1 --weight 1 --weight 1.5 --weight 1.5 --weight 1.2 --weight 2 \
-        --weight 3 --weight 2 --replay "$data/corpus-lv" --replay "$data/corpus-extra" \
-        --replay-share 0.3 --kd-on replay --kd-alpha 0.2 --kd-weighting plain --temperature 2 \
-        --validation-share 0.04 --test-share 0 --patience 0 --balance 0.1 --ema-decay 0.999 \
-        --schedule cosine --lr-start 1e-5 \
-        --pitch-low -5 --pitch-high 6 --jitter-frames 54 --gain-db 6 --eq-db 6 --noise-db 20 \
-        --detune-cents 20 --sustain 0.12 --precision bfloat16 --licence MIT "$@"
+        --weight 3 --weight 2 --replay "$data/corpus-extra" --replay-share 0.3 --kd-alpha 0.2 \
+        --ema-decay 0.999 --jitter-frames 54 --precision bfloat16 "$@"
 }
 train --student "$data/results/runs/btc-stage1" -o "$run" --dropout 0.12 --batch-size 512 \
     --lr 1.5e-3 --warmup-epochs 0.9 --epochs 23 --epoch-segments 102912
@@ -131,6 +137,18 @@ python -m recipes.average "$run-path-plain" "$run-path-soft/last.safetensors" "$
 # An average lies nearer to where its parts began than they do: a step on in the direction that it took.
 python -m recipes.average "$run-ends" "$run-long" --shares 1.3 -0.3 -o "$run-beyond"
 
+# Segments of twenty seconds, at the positions of ten (chordtool.models.btc.timing_signal): what was
+# learnt holds from the first step, and the student learns to make use of what is further away. Two ends,
+# one with music as it sounds, and an average of them with where they began.
+long() {
+    learn --student "$run-beyond" --split "$run/split.json" --labels "$data/sung" \
+        --labels "$data/rendered9" --labels "$data/generated" --replay "$data/corpus-debian" \
+        --replay-share 0.6 --kd-alpha 0.3 --optimiser muon --dropout 0 --ema-decay 0 \
+        --segment-frames 216 --stride 108 --jitter-frames 108 --batch-size 16 --lr 1.5e-4 \
+        --warmup-epochs 0.3 --epoch-segments 4096 "$@"
+}
+long -o "$run-twenty" --seed 301 --augment-on labels --epochs 10
+long -o "$run-twenty-shifted" --seed 302 --epochs 8
 python -m recipes.ship "$run-beyond" --recipe recipes/train_default.sh --context-frames 7 \
     --music "$data/music" --music "$data/debian-music/held-out" \
     --labels "$data/rendered" --labels "$data/rendered2" --labels "$data/rendered3" \

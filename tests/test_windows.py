@@ -72,6 +72,19 @@ def test_a_short_recording_is_filled_up_with_zeros_that_do_not_come_back() -> No
     np.testing.assert_array_equal(seen[0][0, :, 0], [1, 1, 1, 1, 1, 0, 0, 0])
 
 
+@pytest.mark.parametrize(("frames", "most"), [(8, 6), (108, 6), (216, 3), (300, 2), (5000, 1)])
+def test_longer_windows_are_answered_fewer_at_a_time(frames: int, most: int) -> None:
+    counts: list[int] = []
+
+    def forward(windows: Array) -> Array:
+        counts.append(len(windows))
+        return windows
+
+    features = np.arange(frames * 13, dtype=np.float32)[:, None]
+    np.testing.assert_array_equal(run_windows(forward, features, frames), features)
+    assert max(counts) == most
+
+
 def test_votes_are_means_over_the_windows_that_hold_a_frame() -> None:
     answers = np.asarray([[2.0, 0.0], [0.0, 1.0]], np.float32)
 

@@ -18,10 +18,11 @@ from chordtool.decoding import log_probabilities
 from chordtool.types import Features, Logits
 
 Forward: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-BATCH: Final = 6
-"""Windows answered at a time. Larger batches gain nothing on a CPU and take more memory."""
 DEFAULT_FRAMES: Final = 108
 """Frames of a window where the card leaves it open."""
+BATCH: Final = 6
+"""Windows of that many frames answered at a time, fewer of longer ones. Larger batches gain nothing
+on a CPU, take more memory, and begin later."""
 MOST_OVERLAPPING: Final = 4
 """Windows that may hold a frame, on a card; the paper's stride gives two. The answers of all are
 kept until the recording ends."""
@@ -119,6 +120,7 @@ class WindowStream:
         self._frames = frames
         self._stride = windows.stride(frames)
         self._windows = windows
+        self._batch = max(1, min(BATCH, BATCH * DEFAULT_FRAMES // frames))
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self.alone = False
         """Answer on the calling thread, because the cores are needed for something else."""
@@ -132,18 +134,18 @@ class WindowStream:
         self._pieces.append(features)
         self._pending += len(features)
         self._n += len(features)
-        width, stride = self._frames, self._stride
-        needed = (BATCH - 1) * stride + width
+        width, stride, batch = self._frames, self._stride, self._batch
+        needed = (batch - 1) * stride + width
         while self._pending >= needed:
             held = np.concatenate(self._pieces)
-            self._answer(held[:needed], BATCH)
-            self._pieces = [held[BATCH * stride :]]
-            self._pending -= BATCH * stride
+            self._answer(held[:needed], batch)
+            self._pieces = [held[batch * stride :]]
+            self._pending -= batch * stride
 
     def finish(self) -> Logits:
         """Answer what is left; the logits of all frames, float32 [n, classes], n >= 1."""
         width, stride = self._frames, self._stride
-        done = BATCH * len(self._answers)
+        done = self._batch * len(self._answers)
         count = 1 + max(0, -(-(self._n - width) // stride)) - done
         if count > 0:
             held = np.concatenate(self._pieces)

@@ -45,10 +45,10 @@ TARGET = Path(__file__).resolve().parents[1] / "chordtool/models/data/default.on
 DATA = {
     "pop909-rendered": "803 songs of POP909 (MIT), two to six times each, rendered with FluidR3 "
     "(MIT), TimGM6mb (GPL-2), GMbank (public domain) and OPL-3 (CC BY-SA 4.0), and with timbres "
-    "drawn at random",
+    "drawn at random; 84 of them once more, sung by a vocoder out of a game's dialogues (GPL-2)",
     "synth-songs": "260 generated songs and chord takes, rendered with the same fonts",
     "unlabelled": "freely licensed game and album music, labelled by the teacher lv (MIT)",
-    "debian-music": "game music of 66 packages of Debian's section main, labelled by lv (MIT)",
+    "debian-music": "game music of 74 packages of Debian's section main, labelled by lv (MIT)",
 }
 
 

@@ -138,8 +138,8 @@ python -m recipes.average "$run-path-plain" "$run-path-soft/last.safetensors" "$
 python -m recipes.average "$run-ends" "$run-long" --shares 1.3 -0.3 -o "$run-beyond"
 
 # Segments of twenty seconds, at the positions of ten (chordtool.models.btc.timing_signal): what was
-# learnt holds from the first step, and the student learns to make use of what is further away. Two ends,
-# one with music as it sounds, and an average of them with where they began.
+# learnt holds from the first step, and the student learns to make use of what is further away. Twice,
+# once with music as it sounds; the best of each run is averaged with where they began.
 long() {
     learn --student "$run-beyond" --split "$run/split.json" --labels "$data/sung" \
         --labels "$data/rendered9" --labels "$data/generated" --replay "$data/corpus-debian" \
@@ -147,9 +147,13 @@ long() {
         --segment-frames 216 --stride 108 --jitter-frames 108 --batch-size 16 --lr 1.5e-4 \
         --warmup-epochs 0.3 --epoch-segments 4096 "$@"
 }
-long -o "$run-twenty" --seed 301 --augment-on labels --epochs 10
-long -o "$run-twenty-shifted" --seed 302 --epochs 8
-python -m recipes.ship "$run-beyond" --recipe recipes/train_default.sh --context-frames 7 \
+long -o "$run-twenty-plain" --seed 301 --augment-on labels --epochs 10
+long -o "$run-twenty-all" --seed 302 --epochs 8
+python -m recipes.average "$run-twenty-plain" "$run-twenty-all" "$run-beyond" --shares 0.35 0.35 0.3 \
+    -o "$run-twenty"
+cp "$run/split.json" "$run-twenty/"
+
+python -m recipes.ship "$run-twenty" --recipe recipes/train_default.sh --context-frames 14 \
     --music "$data/music" --music "$data/debian-music/held-out" \
     --labels "$data/rendered" --labels "$data/rendered2" --labels "$data/rendered3" \
     --labels "$data/generated" --labels "$data/rendered4" --labels "$data/rendered5" \

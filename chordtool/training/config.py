@@ -347,6 +347,10 @@ class FinetuneConfig(TrainConfig):
     batch_size: int = setting(
         128, "Segments a step, over all processes.", low=1, high=1 << 16, panel="Data"
     )
+    segment_frames: int = setting(
+        0, "Frames of a segment; 0 is as many as the student hears at a time.",
+        low=0, high=10_000, panel="Data",
+    )  # fmt: skip
     stride: int = setting(
         54, "Frames from one segment's start to the next.", low=1, high=10_000, panel="Data"
     )

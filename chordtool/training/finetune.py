@@ -14,6 +14,7 @@ from chordtool.corpus import Corpus
 from chordtool.corpus.ensemble import Ensemble
 from chordtool.corpus.recipe import Recipe, make_recipe, with_spare
 from chordtool.errors import UsageError
+from chordtool.models.windows import DEFAULT_FRAMES
 from chordtool.training import runs
 from chordtool.training.config import FinetuneConfig
 from chordtool.training.data import Source
@@ -53,6 +54,8 @@ def finetune(
         raise UsageError("No labels were given.", hint="Name a folder with --labels DIR.")
     runs.check_settings(config)
     start = runs.fresh(config.student) if config.from_scratch else starting_student(config)
+    heard = start.card.segment_frames or DEFAULT_FRAMES
+    config = replace(config, segment_frames=config.segment_frames or heard)
     with place(config) as here:
         told: Listener = (listener or Silent()) if here.leads else Silent()
         with runs.opened(folder, here, overwrite=overwrite):

@@ -22,6 +22,7 @@ from chordtool.locking import try_lock
 from chordtool.matching import song_names
 from chordtool.models.card import ModelCard
 from chordtool.models.students import ARCHITECTURES, build
+from chordtool.models.windows import DEFAULT_FRAMES, Windows
 from chordtool.training import checkpoint
 from chordtool.training.config import TrainConfig
 from chordtool.training.config_file import CONFIG
@@ -251,6 +252,7 @@ def _student(
         name=folder.resolve().name,
         front_end=front_end,
         segment_frames=config.segment_frames,
+        windows=_rescaled(start.card, config.segment_frames),
         version="1",
         licence=config.licence,
         source="",
@@ -266,6 +268,12 @@ def _student(
     if start.weights is not None:
         checkpoint.load_weights(student, card, start.weights)
     return student, card
+
+
+def _rescaled(card: ModelCard, frames: int) -> Windows:
+    """The card's windows with as great a share of overlap, where they have another length."""
+    context = card.windows.context_frames * frames // (card.segment_frames or DEFAULT_FRAMES)
+    return replace(card.windows, context_frames=context)
 
 
 def _data_facts(source: Source) -> dict[str, Any]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from chordtool.frontend import FrontEnd
 from chordtool.models.card import ModelCard
 from chordtool.models.onnx import OnnxModel
 from chordtool.models.students import build
+from chordtool.models.windows import Windows
 from chordtool.training import checkpoint, runs
 from chordtool.training.config import FinetuneConfig, TrainConfig
 from chordtool.training.config_file import resolve
@@ -79,6 +81,29 @@ def test_a_student_goes_on_from_its_weights_with_a_teacher_beside_it(
     assert card.training["parent"] == str(student)
     posteriors = list((tmp_path / "run" / "cache").rglob("*.safetensors"))
     assert len(posteriors) == 10  # features and posteriors of five songs
+
+
+@pytest.mark.parametrize(
+    ("given", "frames", "context"), [(0, 24, 4), (24, 24, 4), (12, 12, 2), (3, 3, 0)]
+)
+def test_a_student_hears_as_many_frames_as_before_unless_told_otherwise(
+    songs: Path, student: Path, tmp_path: Path, given: int, frames: int, context: int
+) -> None:
+    card, weights = checkpoint.load_checkpoint(student)
+    card = replace(card, segment_frames=24, windows=Windows(4))
+    checkpoint.save_checkpoint(tmp_path / "before.safetensors", weights, card)
+    setting = configured(songs, student=str(tmp_path / "before.safetensors"), segment_frames=given)
+    finetune(setting, tmp_path / "run")
+    after, _ = checkpoint.load_checkpoint(tmp_path / "run")
+    assert (after.segment_frames, after.windows.context_frames) == (frames, context)
+    assert resolve(FinetuneConfig, {}, tmp_path / "run").segment_frames == frames
+    assert finetune(setting, tmp_path / "run").finished == ALL_EPOCHS  # the same run, not another
+
+
+def test_from_scratch_a_student_hears_ten_seconds(songs: Path, tmp_path: Path) -> None:
+    finetune(configured(songs, from_scratch=True, segment_frames=0), tmp_path / "run")
+    card, _ = checkpoint.load_checkpoint(tmp_path / "run")
+    assert card.segment_frames == 108
 
 
 def test_a_corpus_is_replayed_beside_the_labels(songs: Path, student: Path, tmp_path: Path) -> None:

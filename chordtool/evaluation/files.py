@@ -44,8 +44,17 @@ class References:
     failures: tuple[Failure, ...]
 
     def match(self, partners: Iterable[Path], folder: Path) -> Matches:
-        """Find the partner of each reference by name."""
-        return match_by_name(self.files.values(), self.folder, partners, folder)
+        """Find the partner of each reference by name.
+
+        Those that could not be read have their partners, too, who are nobody else's.
+        """
+        broken = [failure.path for failure in self.failures]
+        found = match_by_name([*self.files.values(), *broken], self.folder, partners, folder)
+        return Matches(
+            tuple(pair for pair in found.pairs if pair[0] not in broken),
+            tuple(path for path in found.alone if path not in broken),
+            found.unused,
+        )
 
     def name_of(self, file: Path) -> str:
         """The song that a reference file is of."""

@@ -80,6 +80,17 @@ def test_a_broken_file_fails_alone(labels: Path, estimates: Path) -> None:
     found = evaluate_folders(Request(labels, estimates=(estimates,), bootstrap=QUICK))
     assert [f.path for f in found.failures] == [labels / "one.lab", estimates / "two.lab"]
     assert [s.name for s in found.comparison.systems["found"].songs] == ["sub/three"]
+    assert (found.unused, found.without_partner) == ({}, {})
+
+
+def test_what_belongs_to_a_broken_file_is_not_taken_for_another_songs(
+    labels: Path, estimates: Path
+) -> None:
+    write(labels, "sub/two", song(1))
+    (labels / "two.lab").write_text("0 1 C\n0.5 2 G\n")
+    found = evaluate_folders(Request(labels, estimates=(estimates,), bootstrap=QUICK))
+    assert {s.name for s in found.comparison.systems["found"].songs} == {"one", "sub/three"}
+    assert found.without_partner == {"found": (labels / "sub/two.lab",)}
 
 
 def test_what_is_not_annotated_before_the_first_line_does_not_count(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def says(
         (["distill", "run.toml", "-o", "out"], "The same command goes on where it was."),
         (
             ["distill", "run.toml", "--overwrite"],
-            "The same command without --overwrite goes on where it was.",
+            "The same command goes on where it was; without --overwrite, once it trains.",
         ),
         (["transcribe", "a", "b"], "With --skip-existing, the same command does the rest."),
         (["transcribe", "a", "b", "--overwrite"], ""),

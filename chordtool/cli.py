@@ -19,7 +19,9 @@ from chordtool import plain, settings
 from chordtool.errors import ChordtoolError, ExitCode, first_line
 
 _GOES_ON: Final = "The same command goes on where it was."
-_WITHOUT_OVERWRITE: Final = "The same command goes on where it was; without --overwrite, once it trains."
+_WITHOUT_OVERWRITE: Final = (
+    "The same command goes on where it was; without --overwrite, once it trains."
+)
 RESUMPTION: Final[dict[str, str]] = {
     "transcribe": "With --skip-existing, the same command does the rest.",
     "label-corpus": _GOES_ON,

@@ -100,6 +100,14 @@ def test_show_tells_people_where_the_files_come_from(capsys: pytest.CaptureFixtu
     assert "downloaded from: github.com/K024/chordmini-web at 1a18e0b" in capsys.readouterr().out
 
 
+def test_show_tells_people_which_version_answers(
+    ask: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = ask("show", "default")["card"]["version"]
+    assert cli.run(["models", "show", "default"]) == ExitCode.OK
+    assert f"version: {version}" in capsys.readouterr().out.splitlines()
+
+
 def test_show_gives_the_card_of_a_model_that_is_here(ask: Ask) -> None:
     shown = ask("show", "default")
     assert shown["problem"] == ""

@@ -15,7 +15,10 @@ from tests.golden_labels import GOLDEN, majmin_agreement
 
 SLICES = {
     "triad": slice(0, 73),
+    "bass": slice(73, 86),
     "seventh": slice(86, 90),
+    "ninth": slice(90, 94),
+    "eleventh": slice(94, 97),
     "thirteenth": slice(97, 100),
 }
 
@@ -29,12 +32,8 @@ def teacher(shared: Path, monkeypatch: pytest.MonkeyPatch) -> Model:
 def heads(**certain: int) -> np.ndarray:
     """One frame that is sure of the named heads' positions, and of none in all others."""
     frame = np.full((1, 100), 1e-9, np.float32)
-    for first in (0, 73, 86, 90, 94, 97):
-        frame[0, first] = 1.0
-    for name, position in certain.items():
-        part = SLICES[name]
-        frame[0, part] = 1e-9
-        frame[0, part.start + position] = 1.0
+    for name, part in SLICES.items():
+        frame[0, part.start + certain.get(name, 0)] = 1.0
     return frame
 
 
@@ -48,44 +47,62 @@ def test_agrees_with_the_reference_package(teacher: Model, shared: Path, name: s
     ("certain", "label"),
     [
         ({}, "N"),
-        ({"triad": 1}, "C"),
-        ({"triad": 1 + 9 + 12}, "A:min"),
-        ({"triad": 1 + 7, "seventh": 2}, "G:7"),
-        ({"triad": 1 + 7, "seventh": 2, "thirteenth": 1}, "G:7"),
-        ({"triad": 1 + 5, "seventh": 1}, "F:maj7"),
-        ({"triad": 1 + 5, "thirteenth": 1}, "F:maj6"),
-        ({"triad": 1 + 2 + 12, "seventh": 2}, "D:min7"),
-        ({"triad": 1 + 2 + 12, "thirteenth": 1}, "D:min6"),
-        ({"triad": 1 + 2 + 12, "seventh": 1}, "D:minmaj7"),
-        ({"triad": 1 + 24, "seventh": 2}, "C:sus4"),
-        ({"triad": 1 + 11 + 36}, "B:sus2"),
-        ({"triad": 1 + 11 + 48}, "B:dim"),
-        ({"triad": 1 + 11 + 48, "seventh": 2}, "B:hdim7"),
-        ({"triad": 1 + 11 + 48, "seventh": 3}, "B:dim7"),
-        ({"triad": 1 + 8 + 60}, "G#:aug"),
+        ({"triad": 1, "bass": 1}, "C"),
+        ({"triad": 1, "bass": 5}, "C"),
+        ({"triad": 1 + 7, "bass": 1 + 5}, "G"),
+        ({"triad": 1 + 9 + 12, "bass": 1 + 9}, "A:min"),
+        ({"triad": 1 + 9 + 12, "bass": 1}, "A:min"),
+        ({"triad": 1 + 7, "bass": 1 + 7, "seventh": 2}, "G:7"),
+        ({"triad": 1 + 7, "bass": 1 + 7, "seventh": 2, "ninth": 1}, "G:7"),
+        (
+            {
+                "triad": 8, "bass": 8, "seventh": 2,
+                "ninth": 1, "eleventh": 1, "thirteenth": 1,
+            },
+            "G:7",
+        ),
+        ({"triad": 1 + 5, "bass": 1 + 5, "seventh": 1}, "F:maj7"),
+        ({"triad": 1 + 5, "bass": 1 + 5, "seventh": 1, "ninth": 1}, "F:maj7"),
+        ({"triad": 1 + 5, "bass": 1 + 5, "thirteenth": 1}, "F:maj6"),
+        ({"triad": 1 + 2 + 12, "bass": 1 + 2, "seventh": 2}, "D:min7"),
+        ({"triad": 1 + 2 + 12, "bass": 1 + 2, "thirteenth": 1}, "D:min6"),
+        ({"triad": 1 + 2 + 12, "bass": 1 + 2, "seventh": 1}, "D:minmaj7"),
+        ({"triad": 1 + 24, "bass": 1, "seventh": 2}, "C:sus4"),
+        ({"triad": 1 + 11 + 36, "bass": 1 + 11}, "B:sus2"),
+        ({"triad": 1 + 11 + 48, "bass": 1 + 11}, "B:dim"),
+        ({"triad": 1 + 11 + 48, "bass": 1 + 11, "seventh": 2}, "B:hdim7"),
+        ({"triad": 1 + 11 + 48, "bass": 1 + 11, "seventh": 3}, "B:dim7"),
+        ({"triad": 1 + 8 + 60, "bass": 1 + 8}, "G#:aug"),
     ],
-)
+)  # fmt: skip
 def test_parts_of_a_chord_become_its_class(certain: dict[str, int], label: str) -> None:
     scores = lv.class_log_probabilities(heads(**certain))
     assert LARGE[int(scores.argmax())] == LARGE[class_of(label)]
 
 
-def test_every_quality_has_a_structure_of_its_own() -> None:
-    assert set(lv._STRUCTURE) == set(QUALITIES)
-    assert len(set(lv._STRUCTURE.values())) == len(QUALITIES)
+def test_every_quality_has_forms_and_no_form_has_two() -> None:
+    assert set(lv._FORMS) == set(QUALITIES)
+    forms = [form for some in lv._FORMS.values() for form in some]
+    assert len(set(forms)) == len(forms)
 
 
-def test_class_probabilities_are_products_that_sum_to_one() -> None:
+def test_a_class_has_the_product_of_its_likeliest_form() -> None:
     rng = np.random.default_rng(0)
-    frame = np.concatenate([rng.dirichlet(np.ones(n), 50) for n in (73, 13, 4, 4, 3, 3)], axis=1)
+    sizes = [part.stop - part.start for part in SLICES.values()]
+    frame = np.concatenate([rng.dirichlet(np.ones(n), 50) for n in sizes], axis=1)
     probability = np.exp(lv.class_log_probabilities(frame.astype(np.float32)))
     np.testing.assert_allclose(probability.sum(axis=1), 1, rtol=1e-5)
-    # C:min7 against D:aug: minor triad and flat seventh against the augmented triad alone.
-    expected = frame[:, 1 + 12] * frame[:, 88] / frame[:, 1 + 2 + 60]
-    found = probability[:, class_of("C:min7")] / probability[:, class_of("D:aug")]
-    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    triad, bass, seventh, ninth, eleventh, thirteenth = (frame[:, s] for s in SLICES.values())
+    plain = seventh[:, 0] * ninth[:, 0] * eleventh[:, 0] * thirteenth[:, 0]
+    # A major triad on A: over its root, its third, fifth and seventh, and over its ninth.
+    over = bass[:, [1 + 9, 1 + 1, 1 + 4, 1 + 7, 1 + 11]].max(axis=1)
+    major = triad[:, 1 + 9] * over * plain
+    minor_seventh = triad[:, 1 + 12] * bass[:, 1] * seventh[:, 2] * thirteenth[:, 0]
+    minor_seventh *= eleventh[:, 0] * ninth[:, :2].max(axis=1)
+    for label, expected in (("A", major), ("C:min7", minor_seventh)):
+        found = probability[:, class_of(label)] / probability[:, N_INDEX]
+        np.testing.assert_allclose(found, expected / (triad[:, 0] * bass[:, 0]), rtol=1e-4)
     assert (probability[:, X_INDEX] < 1e-25).all()
-    assert (probability[:, N_INDEX] > 0).all()
 
 
 def test_impossible_chords_stay_finite() -> None:

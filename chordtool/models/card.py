@@ -35,6 +35,7 @@ class ModelCard:
     front_end: FrontEnd
     """How audio becomes the model's input."""
     version: str = "1"
+    """Its maker's number for it; with another one the same weights may answer otherwise."""
     vocabulary: str = "large"
     """``"large"`` (170 classes) or ``"majmin"`` (25 classes)."""
     segment_frames: int | None = 108

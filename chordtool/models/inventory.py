@@ -63,6 +63,7 @@ class ModelDetails:
             ("downloaded from", self._origin()),
             ("teacher", card.get("teacher")),
             ("architecture", card.get("architecture")),
+            ("version", card.get("version")),
             ("vocabulary", card.get("vocabulary")),
         ]
         if front_end:

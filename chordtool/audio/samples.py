@@ -59,8 +59,8 @@ def to_mono(
     """
     check_samples(samples, mono=False)
     rate: object = sample_rate  # whatever a caller took for one
-    # Of a rate that is not finite, the resampler would not come to an end.
-    if isinstance(rate, bool) or not isinstance(rate, Real) or not math.isfinite(rate):
+    # Of an endless rate, or none, the resampler would not come to an end.
+    if isinstance(rate, bool) or not isinstance(rate, Real) or not rate < math.inf:
         raise UsageError(
             f"The sample rate is {sample_rate!r}.", hint="Give it in Hz, as soundfile.read does."
         )

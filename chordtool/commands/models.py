@@ -139,7 +139,7 @@ def path(
     json: Json = False,
 ) -> None:
     """Print where weights are looked for, or where those of a model are."""
-    found = [str(p) for p in (catalogue.weights(name) if name else catalogue.folders())]
+    found = [str(p) for p in (catalogue.folders() if name is None else catalogue.weights(name))]
     if json:
         show_json(found)
     else:

@@ -122,12 +122,17 @@ def test_options_that_make_no_sense_exit_with_2(
     assert not (tmp_path / "c").exists()
 
 
-def test_a_cluster_that_makes_no_sense_exits_with_2(call: Any, music: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("address", "words"), [("local:x", "no local cluster"), ("", "no address"), (" ", "no address")]
+)
+def test_a_cluster_that_makes_no_sense_exits_with_2(
+    call: Any, music: Path, tmp_path: Path, address: str, words: str
+) -> None:
     pytest.importorskip("distributed", reason="Dask is the extra 'cluster'")
     where = ("label-corpus", music, "-o", tmp_path / "c", "-t", "toy")
-    status, _, err = call(*where, "--cluster", "local:x")
+    status, _, err = call(*where, "--cluster", address)
     assert status == 2
-    assert "no local cluster" in err
+    assert words in err
     assert not (tmp_path / "c").exists()
 
 

@@ -141,19 +141,35 @@ python -m recipes.average "$run-ends" "$run-long" --shares 1.3 -0.3 -o "$run-bey
 # learnt holds from the first step, and the student learns to make use of what is further away. Twice,
 # once with music as it sounds; the best of each run is averaged with where they began.
 long() {
-    learn --student "$run-beyond" --split "$run/split.json" --labels "$data/sung" \
-        --labels "$data/rendered9" --labels "$data/generated" --replay "$data/corpus-debian" \
-        --replay-share 0.6 --kd-alpha 0.3 --optimiser muon --dropout 0 --ema-decay 0 \
-        --segment-frames 216 --stride 108 --jitter-frames 108 --batch-size 16 --lr 1.5e-4 \
-        --warmup-epochs 0.3 --epoch-segments 4096 "$@"
+    learn --split "$run/split.json" --labels "$data/sung" --labels "$data/rendered9" \
+        --labels "$data/generated" --replay "$data/corpus-debian" --kd-alpha 0.3 --optimiser muon \
+        --dropout 0 --ema-decay 0 --segment-frames 216 --jitter-frames 108 --batch-size 16 --lr 1.5e-4 \
+        --warmup-epochs 0.3 "$@"
 }
-long -o "$run-twenty-plain" --seed 301 --augment-on labels --epochs 10
-long -o "$run-twenty-all" --seed 302 --epochs 8
+twenty() {
+    long --student "$run-beyond" --replay-share 0.6 --stride 108 --epoch-segments 4096 "$@"
+}
+twenty -o "$run-twenty-plain" --seed 301 --augment-on labels --epochs 10
+twenty -o "$run-twenty-all" --seed 302 --epochs 8
 python -m recipes.average "$run-twenty-plain" "$run-twenty-all" "$run-beyond" --shares 0.35 0.35 0.3 \
     -o "$run-twenty"
-cp "$run/split.json" "$run-twenty/"
 
-python -m recipes.ship "$run-twenty" --recipe recipes/train_default.sh --context-frames 14 \
+# Short runs from there, on the teacher's path through all the music. Each ends while it is still better for
+# music that it does not hear; what they have in common is what the average keeps.
+short() {
+    long --student "$run-twenty" --replay "$data/corpus-extra" --path-cost 7.5 \
+        --stride 54 "$@"
+}
+short -o "$run-short-1" --seed 401 --augment-on labels --replay-share 0.6 --epochs 4 --epoch-segments 4096
+short -o "$run-short-2" --seed 402 --replay-share 0.6 --epochs 3 --epoch-segments 4096
+short -o "$run-short-3" --seed 403 --augment-on labels --replay-share 0.7 --epochs 2 --epoch-segments 5120
+short -o "$run-short-4" --seed 404 --replay-share 0.7 --epochs 2 --epoch-segments 5120
+python -m recipes.average "$run-twenty" "$run-short-1/last.safetensors" "$run-short-2/last.safetensors" \
+    "$run-short-3/last.safetensors" "$run-short-4/last.safetensors" --shares 0.2 0.26 0.26 0.14 0.14 \
+    -o "$run-second"
+cp "$run/split.json" "$run-second/"
+
+python -m recipes.ship "$run-second" --recipe recipes/train_default.sh --context-frames 14 \
     --music "$data/music" --music "$data/debian-music/held-out" \
     --labels "$data/rendered" --labels "$data/rendered2" --labels "$data/rendered3" \
     --labels "$data/generated" --labels "$data/rendered4" --labels "$data/rendered5" \

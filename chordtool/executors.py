@@ -241,10 +241,6 @@ class DaskExecutor:
     """
 
     def __init__(self, address: str, *, patience_seconds: float = 10.0) -> None:
-        if not address.strip():  # Dask would start a cluster of its own
-            raise UsageError(
-                "--cluster has no address.", hint="Give tcp://HOST:PORT of a scheduler, or local:4."
-            )
         try:
             distributed: Any = import_module("distributed")
         except ImportError:
@@ -268,6 +264,11 @@ class DaskExecutor:
             if self._cluster is not None:
                 raise ChordtoolError(
                     f"The local cluster does not answer: {error}.", hint=_WITHOUT_CLUSTER
+                ) from None
+            if isinstance(error, ValueError):
+                raise UsageError(
+                    f"{address!r} names no Dask scheduler: {error}.",
+                    hint="Give its tcp://HOST:PORT, or local:4.",
                 ) from None
             raise ChordtoolError(
                 f"There is no Dask scheduler at {address}: {error}.",

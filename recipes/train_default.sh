@@ -154,11 +154,10 @@ twenty -o "$run-twenty-all" --seed 302 --epochs 8
 python -m recipes.average "$run-twenty-plain" "$run-twenty-all" "$run-beyond" --shares 0.35 0.35 0.3 \
     -o "$run-twenty"
 
-# Short runs from there, on the teacher's path through all the music. Each ends while it is still better for
-# music that it does not hear; what they have in common is what the average keeps.
+# Short runs from there, on the teacher's path through all the music: longer ones get worse at music that they
+# do not hear. What these have in common is what the average keeps.
 short() {
-    long --student "$run-twenty" --replay "$data/corpus-extra" --path-cost 7.5 \
-        --stride 54 "$@"
+    long --student "$run-twenty" --replay "$data/corpus-extra" --path-cost 7.5 --stride 54 "$@"
 }
 short -o "$run-short-1" --seed 401 --augment-on labels --replay-share 0.6 --epochs 4 --epoch-segments 4096
 short -o "$run-short-2" --seed 402 --replay-share 0.6 --epochs 3 --epoch-segments 4096

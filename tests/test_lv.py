@@ -40,7 +40,8 @@ def heads(**certain: int) -> np.ndarray:
 # The shorter half of the recordings; benchmarks/teachers/agreement.py takes them all.
 @pytest.mark.parametrize("name", GOLDEN[:2])
 def test_agrees_with_the_reference_package(teacher: Model, shared: Path, name: str) -> None:
-    assert majmin_agreement(teacher, shared, name) >= 0.98
+    # Without basses and ninths it comes to 0.982 and 0.989 on these.
+    assert majmin_agreement(teacher, shared, name) >= (0.995 if name == GOLDEN[0] else 0.9895)
 
 
 @pytest.mark.parametrize(

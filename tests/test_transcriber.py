@@ -63,6 +63,7 @@ def test_no_samples_have_no_chords() -> None:
         (np.zeros(100), float("nan"), UsageError),
         (np.zeros(100), float("inf"), UsageError),
         pytest.param(np.zeros(100), 10**400, AudioError, id="huge"),
+        pytest.param(np.zeros(100), -(10**5000), AudioError, id="beyond what can be shown"),
         (np.zeros(100), "44100", UsageError),
         (np.zeros(100), True, UsageError),
         (np.full(100, np.nan), 44_100, AudioError),

@@ -13,6 +13,9 @@ from chordtool.audio.mono import BLOCK_SAMPLES, Limits, MonoSignal
 from chordtool.errors import UsageError
 from chordtool.types import Samples
 
+_SHOWN = 10**18
+"""Hz; the largest rate that a message names as it is."""
+
 
 def check_samples(samples: object, *, mono: bool) -> None:
     """Refuse what is no array of samples, of one channel and finite if they are ``mono`` already.
@@ -59,11 +62,13 @@ def to_mono(
     """
     check_samples(samples, mono=False)
     rate: object = sample_rate  # whatever a caller took for one
-    # Of an endless rate, or none, the resampler would not come to an end.
+    # Of an infinite rate, or one that is no number, the resampler would not come to an end.
     if isinstance(rate, bool) or not isinstance(rate, Real) or not rate < math.inf:
         raise UsageError(
             f"The sample rate is {sample_rate!r}.", hint="Give it in Hz, as soundfile.read does."
         )
+    # A whole number may have more digits than Python shows. Refused it is either way.
+    hertz = max(-_SHOWN, min(sample_rate, _SHOWN))
     samples = np.asarray(np.ma.filled(samples, np.nan))
     signal = MonoSignal(wanted, Limits(), samples.nbytes, "The array")
     frames = samples[:, None] if samples.ndim == 1 else samples
@@ -71,5 +76,5 @@ def to_mono(
     for first in range(0, len(frames), step):
         with np.errstate(over="ignore"):  # what is too large for a float32 becomes infinite
             block = frames[first : first + step].astype(np.float32)
-        signal.add(block, sample_rate)
+        signal.add(block, hertz)
     return signal.finish(), signal.seconds

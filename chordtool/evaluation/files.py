@@ -48,8 +48,10 @@ class References:
 
         Those that could not be read have their partners, too, who are nobody else's.
         """
-        broken = [failure.path for failure in self.failures]
-        found = match_by_name([*self.files.values(), *broken], self.folder, partners, folder)
+        broken = {failure.path for failure in self.failures}
+        found = match_by_name(
+            [*self.files.values(), *sorted(broken)], self.folder, partners, folder
+        )
         return Matches(
             tuple(pair for pair in found.pairs if pair[0] not in broken),
             tuple(path for path in found.alone if path not in broken),

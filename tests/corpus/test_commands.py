@@ -123,7 +123,14 @@ def test_options_that_make_no_sense_exit_with_2(
 
 
 @pytest.mark.parametrize(
-    ("address", "words"), [("local:x", "no local cluster"), ("", "no address"), (" ", "no address")]
+    ("address", "words"),
+    [
+        ("local:x", "no local cluster"),
+        ("", "no Dask scheduler"),
+        (" ", "no Dask scheduler"),
+        ("host", "no Dask scheduler"),
+        ("xyz://host:1", "no Dask scheduler"),
+    ],
 )
 def test_a_cluster_that_makes_no_sense_exits_with_2(
     call: Any, music: Path, tmp_path: Path, address: str, words: str

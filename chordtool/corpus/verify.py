@@ -127,18 +127,20 @@ def _checked(corpus: Corpus, row: Row, report: Report, *, audio: bool) -> Row:
     path = corpus.recording_path(row.audio_sha256)
     report.checked += 1
     try:
-        sound = sha256_of(path) == row.recording_sha256
+        digest = sha256_of(path)
     except OSError:
         report.missing.append(name)
         return replace(row, status=FAILED, error=_GONE)
-    if not sound:
-        # A run that was killed may have labelled it anew and not written its row.
-        found = _adopt(corpus, path)
-        if found is None:
-            report.damaged.append(name)
-            return replace(row, status=FAILED, error=_DAMAGED)
+    # Of another hash it may be sound: a run that was killed may have labelled it anew and not
+    # written its row. And a row can be damaged, too, and still name the right hash.
+    found = _adopt(corpus, path) if digest != row.recording_sha256 else _described(path, digest)
+    if found is None:
+        report.damaged.append(name)
+        return replace(row, status=FAILED, error=_DAMAGED)
+    found = replace(found, path=row.path, bytes=row.bytes, mtime_ns=row.mtime_ns)
+    if found != row:
         report.mended.append(name)
-        row = replace(found, path=row.path, bytes=row.bytes, mtime_ns=row.mtime_ns)
+        row = found
     if audio and row.path is not None and not _has_hash(Path(row.path), row.audio_sha256):
         report.changed_audio.append(name)
         return replace(row, status=FAILED, error=_CHANGED)
@@ -165,13 +167,23 @@ def _orphans(corpus: Corpus, known: set[str], report: Report) -> Iterator[Row]:
 def _adopt(corpus: Corpus, path: Path) -> Row | None:
     """A row for a recording as it says of itself, or nothing if it is broken."""
     try:
+        intact = Recording(path).is_intact()
+        found = _described(path, sha256_of(path)) if intact else None
+    except (CorpusError, OSError):
+        return None
+    if found is None or corpus.recording_path(found.audio_sha256) != path:
+        return None
+    return found
+
+
+def _described(path: Path, digest: str) -> Row | None:
+    """The row of a recording, by what its header says, or nothing if it has none."""
+    try:
         recording = Recording(path)
-        digest, size = sha256_of(path), path.stat().st_size
+        size = path.stat().st_size
     except (CorpusError, OSError):
         return None
     metadata = recording.metadata
-    if not recording.is_intact() or corpus.recording_path(metadata.audio_sha256) != path:
-        return None
     return Row(
         path=None,
         status=LABELLED,

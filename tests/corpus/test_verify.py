@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
@@ -110,6 +112,29 @@ def test_a_recording_that_was_labelled_anew_without_its_row_gets_it(
     assert row.labels_fingerprint == other.labels_fingerprint
     assert row.bytes == Path(song(corpus)).stat().st_size
     assert verify(corpus).is_clean
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        {"frames": 3},
+        {"seconds": 0.5},
+        {"front_end": "another"},
+        {"labels_fingerprint": "another"},
+        {"teachers": ()},
+        {"statistics": {}},
+        {"recording_bytes": 1},
+    ],
+)
+def test_a_damaged_row_that_names_the_right_recording_is_mended(
+    corpus: Corpus, harm: dict[str, Any]
+) -> None:
+    whole = contents(corpus.path)
+    rows = {row.key: row for row in corpus.rows()}
+    key = song(corpus)
+    corpus.manifest.rewrite({**rows, key: replace(rows[key], **harm)}.values())
+    assert verify(corpus).mended == [key]
+    assert contents(corpus.path) == whole
 
 
 def test_a_file_in_the_wrong_place_is_not_taken_for_another(corpus: Corpus) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from chordtool.errors import TrainingError, UsageError
+from chordtool.errors import ModelError, TrainingError, UsageError
 from chordtool.evaluation import METRICS
 from chordtool.files import PART_PATTERN, atomic_write
 from chordtool.frontend import FrontEnd
@@ -152,6 +152,8 @@ def execute(
     trainer = Trainer(config, student, card, train, validation, place, folder, listener)
     if trainer.resume():
         state = trainer.state
+        if state.finished and place.leads:
+            _require_student(folder)
         listener.message(
             f"The run in {folder} is finished: {state.finished}."
             if state.finished
@@ -173,6 +175,17 @@ def execute(
         report(folder, config, outcome, split)
     place.wait()
     return replace(outcome, leads=place.leads)
+
+
+def _require_student(folder: Path) -> None:
+    """Raise TrainingError if a finished run lost its student: nothing makes it again."""
+    try:
+        checkpoint.load_checkpoint(folder)
+    except ModelError as error:
+        raise TrainingError(
+            f"The run in {folder} is finished, but its student is lost. {error.message}",
+            hint="Start again with --overwrite, or in another folder.",
+        ) from None
 
 
 def _clear(folder: Path, place: Place) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -51,6 +52,26 @@ def test_distill_says_where_the_student_is(
     again = run(["distill", "--corpus", str(corpus), "-o", str(folder), *options()])
     assert again == ExitCode.OK
     assert "is finished" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"{")])
+def test_a_finished_run_whose_student_is_lost_says_so(
+    corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    harm: Callable[[Path], object],
+) -> None:
+    folder = tmp_path / "run"
+    call = ["distill", "--corpus", str(corpus), "-o", str(folder), *options()]
+    run(call)
+    harm(folder / "best.safetensors")
+    capsys.readouterr()
+    assert run(call) == ExitCode.SOME_FAILED
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "its student is lost" in err
+    assert "--overwrite" in err
+    assert run([*call, "--overwrite"]) == ExitCode.OK
 
 
 def test_a_run_that_nobody_validated_says_so(

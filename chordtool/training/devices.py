@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ MEETING: Final = timedelta(minutes=5)
 """How long processes wait for each other to come."""
 _PREPARATION: Final = timedelta(days=2)
 """How long they wait for one that works: the first computes features, which can take hours."""
+_NAP: Final = 0.02
+"""Seconds between two looks whether all have come."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,11 @@ class Place:
     def wait(self) -> None:
         """Until all processes are here."""
         if self.world > 1:
-            dist.barrier()
+            arrival = dist.barrier(async_op=True)
+            # In naps: a thread that gloo holds hears no signal.
+            while not arrival.is_completed():
+                time.sleep(_NAP)
+            arrival.wait()
 
 
 @contextmanager

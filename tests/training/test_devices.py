@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,13 @@ from tests.training.made import config
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
+
+
+def run_two(*call: str) -> subprocess.CompletedProcess[str]:
+    """Run a program in two processes that know of each other."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = {**os.environ, "CHORDTOOL_CONFIG": "", "OMP_NUM_THREADS": "1"}
+    return subprocess.run([*launch, *call], env=environment, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("device", ["meta", "cuda:9", "nonsense", ""])
@@ -61,14 +69,39 @@ def test_an_error_of_one_process_is_not_a_bug_of_the_others(tmp_path: Path) -> N
     # The first process alone looks at the folder.
     (tmp_path / "something.txt").touch()
     call = ["distill", "--corpus", str(tmp_path), "-o", str(tmp_path), "--batch-size", "2"]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    environment = {**os.environ, "CHORDTOOL_CONFIG": "", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*launch, "-m", "chordtool", *call], env=environment, capture_output=True, text=True
-    )
+    done = run_two("-m", "chordtool", *call)
     assert done.returncode != 0
     assert done.stderr.count("is not empty and holds no run") == 1
     assert "This is a bug" not in done.stderr
+
+
+WAITING = """
+import signal, sys, time
+from chordtool.training.config import DistillConfig
+from chordtool.training.devices import place
+
+with place(DistillConfig(batch_size=2)) as here:
+    here.wait()
+    if here.leads:
+        time.sleep(10)
+        sys.exit()
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    begun = time.monotonic()
+    try:
+        here.wait()
+    except KeyboardInterrupt:
+        print(f"interrupted after {time.monotonic() - begun:.1f} s", flush=True)
+"""
+
+
+def test_a_process_that_waits_for_others_hears_signals(tmp_path: Path) -> None:
+    script = tmp_path / "waiting.py"
+    script.write_text(WAITING)
+    done = run_two(str(script))
+    found = re.search(r"interrupted after ([\d.]+) s", done.stdout)
+    assert found is not None, done.stderr
+    assert float(found[1]) < 5
 
 
 def test_what_is_no_error_of_the_company_stays_what_it_is() -> None:

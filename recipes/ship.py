@@ -37,7 +37,7 @@ from chordtool.vocabulary import LARGE
 PENALTIES = (2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 13.0)
 QUALITIES = ("min7", "7", "maj7", "sus4", "sus2", "dim", "N")
 """What may be favoured: the qualities that songs have enough of to tell."""
-STEPS = (-1.0, -0.5, 0.5, 1.0, 1.5)
+STEPS = (-0.5, 0.5, 1.0, 1.5)
 """Nats that are tried for each."""
 LEAST_GAIN = 2e-3
 """Of the mean score; less is noise, and no reason to touch the model."""

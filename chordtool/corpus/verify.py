@@ -133,7 +133,8 @@ def _checked(corpus: Corpus, row: Row, report: Report, *, audio: bool) -> Row:
         return replace(row, status=FAILED, error=_GONE)
     # Of another hash it may be sound: a run that was killed may have labelled it anew and not
     # written its row. And a row can be damaged, too, and still name the right hash.
-    found = _adopt(corpus, path) if digest != row.recording_sha256 else _described(path, digest)
+    as_written = digest == row.recording_sha256
+    found = _described(corpus, path, digest) if as_written else _adopt(corpus, path)
     if found is None:
         report.damaged.append(name)
         return replace(row, status=FAILED, error=_DAMAGED)
@@ -168,22 +169,21 @@ def _adopt(corpus: Corpus, path: Path) -> Row | None:
     """A row for a recording as it says of itself, or nothing if it is broken."""
     try:
         intact = Recording(path).is_intact()
-        found = _described(path, sha256_of(path)) if intact else None
+        return _described(corpus, path, sha256_of(path)) if intact else None
     except (CorpusError, OSError):
         return None
-    if found is None or corpus.recording_path(found.audio_sha256) != path:
-        return None
-    return found
 
 
-def _described(path: Path, digest: str) -> Row | None:
-    """The row of a recording, by what its header says, or nothing if it has none."""
+def _described(corpus: Corpus, path: Path, digest: str) -> Row | None:
+    """The row of a recording, by its header, or nothing if it has none or belongs elsewhere."""
     try:
         recording = Recording(path)
         size = path.stat().st_size
     except (CorpusError, OSError):
         return None
     metadata = recording.metadata
+    if corpus.recording_path(metadata.audio_sha256) != path:
+        return None
     return Row(
         path=None,
         status=LABELLED,

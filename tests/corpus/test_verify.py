@@ -142,6 +142,15 @@ def test_a_file_in_the_wrong_place_is_not_taken_for_another(corpus: Corpus) -> N
     assert verify(corpus).damaged == [song(corpus)]
 
 
+def test_a_file_in_the_wrong_place_is_damaged_whatever_its_row_says(corpus: Corpus) -> None:
+    rows = {row.key: row for row in corpus.rows()}
+    ours, other = (rows[song(corpus, name)] for name in ("song0.wav", "song1.wav"))
+    shutil.copy(file_of(corpus, "song1.wav"), file_of(corpus))
+    wrong = replace(ours, recording_sha256=other.recording_sha256)
+    corpus.manifest.rewrite({**rows, wrong.key: wrong}.values())
+    assert verify(corpus).damaged == [wrong.key]
+
+
 def test_changed_audio_is_seen_if_asked_for(corpus: Corpus) -> None:
     path = song(corpus)
     soundfile.write(path, tone(2, 77), 22_050)

@@ -85,8 +85,8 @@ with place(DistillConfig(batch_size=2)) as here:
     if here.leads:
         time.sleep(10)
         sys.exit()
-    signal.setitimer(signal.ITIMER_REAL, 0.5)
     signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
     begun = time.monotonic()
     try:
         here.wait()

@@ -31,7 +31,7 @@ class Report:
     missing: list[str] = field(default_factory=list)
     """Recordings whose file is gone; to be labelled again."""
     mended: list[str] = field(default_factory=list)
-    """Recordings that are sound but not those of their rows; the rows were brought up to date."""
+    """Sound recordings whose rows said something else; the rows were brought up to date."""
     changed_audio: list[str] = field(default_factory=list)
     """Audio files that are not what was labelled; looked at only if asked for."""
     adopted: list[str] = field(default_factory=list)
